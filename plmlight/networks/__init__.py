@@ -1,0 +1,3 @@
+from plmlight.networks.gpt import GPT
+
+__all__ = ["GPT"]

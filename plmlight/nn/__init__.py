@@ -1,0 +1,40 @@
+from plmlight.nn.attention import CrossAttention, SelfAttention, attend
+from plmlight.nn.cache import empty_key_values, key_value_names
+from plmlight.nn.configured import Configured, build, class_path, config_of
+from plmlight.nn.feed_forward import FeedForward
+from plmlight.nn.initialisation import initialise, scale_residuals
+from plmlight.nn.layer import TransformerLayer
+from plmlight.nn.masks import Mask, bias_of, positions_of, sees_causally, sees_document, triangle, within_window
+from plmlight.nn.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from plmlight.nn.roles import Cache, Decoder, Network
+from plmlight.nn.stack import Stack
+
+__all__ = [
+    "Cache",
+    "Configured",
+    "CrossAttention",
+    "Decoder",
+    "FeedForward",
+    "LearnedPositions",
+    "Mask",
+    "Network",
+    "RotaryPositions",
+    "SelfAttention",
+    "SinusoidalPositions",
+    "Stack",
+    "TransformerLayer",
+    "attend",
+    "bias_of",
+    "build",
+    "class_path",
+    "config_of",
+    "empty_key_values",
+    "initialise",
+    "key_value_names",
+    "positions_of",
+    "scale_residuals",
+    "sees_causally",
+    "sees_document",
+    "triangle",
+    "within_window",
+]

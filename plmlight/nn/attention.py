@@ -1,0 +1,161 @@
+"""The one attention of this project: every family is this core with other projections, biases and scales."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plmlight.nn.masks import Mask
+from plmlight.nn.positions import RotaryPositions
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Mask, scale: float | None, dropout: float) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1).
+
+    Args:
+        query: [B, H, T, D/H].
+        key: [B, H, S, D/H].
+        value: [B, H, S, D/H].
+        mask: what is added to the scores, or the kernel's own triangle.
+        scale: the factor of the scores; None is one over the root of D/H.
+        dropout: the share of the attention weights that is dropped.
+
+    Returns:
+        [B, T, D], the heads side by side.
+    """
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask.bias, is_causal=mask.causal, dropout_p=dropout, scale=scale
+    )  # [B, H, T, D/H]
+    return out.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of a sequence to itself, with one matrix product for query, key and value.
+
+    Args:
+        d_model: D, the width of what comes in and goes out.
+        num_heads: H.
+        head_dim: the width of a head; D/H by default.
+        dropout: on the attention weights, while training.
+        bias: whether the projections have one.
+        scale: the factor of the scores; one over the root of ``head_dim`` by default.
+        rotary: rotary positions for queries and keys.
+
+    Raises:
+        ValueError: when the heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        head_dim: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        scale: float | None = None,
+        rotary: RotaryPositions | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = head_dim if head_dim is not None else divided(d_model, num_heads)
+        self.dropout = dropout
+        self.scale = scale
+        self.rotary = rotary
+        inner = num_heads * self.head_dim
+        self.qkv = nn.Linear(d_model, 3 * inner, bias=bias)
+        self.out = nn.Linear(inner, d_model, bias=bias)
+
+    def forward(
+        self, x: Tensor, mask: Mask, positions: Tensor | None = None, past: KeyValue | None = None
+    ) -> tuple[Tensor, KeyValue]:
+        """Attends.
+
+        Args:
+            x: [B, T, D].
+            mask: over the scores [B, H, T, P+T].
+            positions: [B, T] or [1, T], for rotary positions.
+            past: keys and values [B, H, P, D/H] of the tokens before.
+
+        Returns:
+            [B, T, D], and the keys and values [B, H, P+T, D/H].
+        """
+        query, key, value = self.project(x, positions)
+        if past is not None:
+            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)  # [B, H, P+T, D/H]
+        out = attend(query, key, value, mask, self.scale, self.dropout if self.training else 0.0)
+        projected: Tensor = self.out(out)
+        return projected, (key, value)
+
+    def project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of ``x`` [B, T, D], each [B, H, T, D/H], turned by the rotary positions if any."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, self.head_dim))  # [B, T, 3, H, D/H]
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, T, D/H]
+        if self.rotary is not None:
+            assert positions is not None
+            query, key = self.rotary(query, positions), self.rotary(key, positions)
+        return query, key, value
+
+
+class CrossAttention(nn.Module):
+    """Attention to a memory, such as an encoder's output.
+
+    Args:
+        d_model: D, the width of what asks.
+        num_heads: H.
+        memory_dim: the width of the memory; D by default.
+        head_dim: the width of a head; D/H by default.
+        dropout: on the attention weights, while training.
+        bias: whether the projections have one.
+        scale: the factor of the scores; one over the root of ``head_dim`` by default.
+
+    Raises:
+        ValueError: when the heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        memory_dim: int | None = None,
+        head_dim: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = head_dim if head_dim is not None else divided(d_model, num_heads)
+        self.dropout = dropout
+        self.scale = scale
+        inner = num_heads * self.head_dim
+        self.query = nn.Linear(d_model, inner, bias=bias)
+        self.key_value = nn.Linear(memory_dim if memory_dim is not None else d_model, 2 * inner, bias=bias)
+        self.out = nn.Linear(inner, d_model, bias=bias)
+
+    def remember(self, memory: Tensor) -> KeyValue:
+        """Keys and values [B, H, S, D/H] of a memory [B, S, D_memory]: the same at every step of generation."""
+        both = self.key_value(memory).unflatten(-1, (2, self.num_heads, self.head_dim))  # [B, S, 2, H, D/H]
+        key, value = both.permute(2, 0, 3, 1, 4).unbind(0)
+        return key, value
+
+    def forward(self, x: Tensor, remembered: KeyValue, mask: Mask) -> Tensor:
+        """Attends from ``x`` [B, T, D] to what `remember` gave; the mask is over [B, H, T, S]. Returns [B, T, D]."""
+        query = self.query(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, T, D/H]
+        out: Tensor = self.out(attend(query, *remembered, mask, self.scale, self.dropout if self.training else 0.0))
+        return out
+
+
+def divided(d_model: int, num_heads: int) -> int:
+    """The width of a head.
+
+    Raises:
+        ValueError: when the heads do not divide the width.
+    """
+    if d_model % num_heads:
+        raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+    return d_model // num_heads

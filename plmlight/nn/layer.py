@@ -1,0 +1,84 @@
+"""One layer: attention, perhaps attention to a memory, feed-forward, each with its residual and its norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from plmlight.nn.attention import CrossAttention, KeyValue, SelfAttention
+from plmlight.nn.masks import Mask
+
+
+class TransformerLayer(nn.Module):
+    """Attention and feed-forward with residuals.
+
+    Args:
+        attention: to the sequence itself.
+        feed_forward: any module from [B, T, D] to [B, T, D].
+        norm: makes a normalisation of width D; called once a sublayer.
+        norm_first: normalise what goes into a sublayer (GPT-2, arXiv:2002.04745) instead of the sum that comes out
+            (the Transformer, GPT-1, BERT).
+        cross_attention: to a memory, between the two.
+        dropout: on each sublayer's output.
+    """
+
+    def __init__(
+        self,
+        attention: SelfAttention,
+        feed_forward: nn.Module,
+        norm: Callable[[], nn.Module],
+        *,
+        norm_first: bool,
+        cross_attention: CrossAttention | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.attention = attention
+        self.attention_norm = norm()
+        self.cross_attention = cross_attention
+        self.cross_attention_norm = norm() if cross_attention is not None else None
+        self.feed_forward = feed_forward
+        self.feed_forward_norm = norm()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Mask,
+        positions: Tensor | None = None,
+        past: KeyValue | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Mask | None = None,
+    ) -> tuple[Tensor, KeyValue]:
+        """Applies the layer.
+
+        Args:
+            x: [B, T, D].
+            mask: of the attention to itself.
+            positions: [B, T] or [1, T], for rotary positions.
+            past: keys and values of the tokens before.
+            memory: [B, S, D_memory].
+            memory_mask: of the attention to the memory.
+
+        Returns:
+            [B, T, D], and the keys and values of past and present.
+        """
+        inner, present = self.attention(self._before(x, self.attention_norm), mask, positions, past)
+        x = self._after(x, inner, self.attention_norm)
+        if self.cross_attention is not None and memory is not None:
+            assert self.cross_attention_norm is not None
+            inner = self._before(x, self.cross_attention_norm)
+            inner = self.cross_attention(inner, self.cross_attention.remember(memory), memory_mask or Mask())
+            x = self._after(x, inner, self.cross_attention_norm)
+        inner = self.feed_forward(self._before(x, self.feed_forward_norm))
+        return self._after(x, inner, self.feed_forward_norm), present
+
+    def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
+        y: Tensor = norm(x) if self.norm_first else x
+        return y
+
+    def _after(self, x: Tensor, inner: Tensor, norm: nn.Module) -> Tensor:
+        y: Tensor = x + self.dropout(inner)
+        return y if self.norm_first else norm(y)
