@@ -1,0 +1,125 @@
+"""What all commands share: a parser whose errors are one line that names the key and the nearest valid one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, Namespace
+
+from plmlight.text.nearest import nearest
+
+
+class CommandParser(ArgumentParser):  # type: ignore[misc]
+    """A jsonargparse parser that answers a mistake with one line on stderr and exit status 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints the mistake as one line and leaves the process.
+
+        Args:
+            message: what argparse or jsonargparse says.
+            ex: the exception behind it.
+
+        Raises:
+            SystemExit: always, with status 2.
+        """
+        print(f"{self.prog}: {explain(message, option_names(self))}", file=sys.stderr)
+        raise SystemExit(2) from ex
+
+
+def parser(command: str, description: str) -> CommandParser:
+    """The parser of one command.
+
+    Args:
+        command: its name, as in ``python -m plmlight COMMAND``.
+        description: what it does, shown by ``--help``.
+
+    Returns:
+        A parser with ``--config FILE.yaml`` (repeatable, for any of its options) and no other option yet.
+    """
+    made = CommandParser(prog=f"plmlight {command}", description=description)
+    made.add_argument("--config", action="config", help="a YAML file with values for any of the options below")
+    return made
+
+
+def parse(parser: CommandParser, argv: Sequence[str]) -> Namespace:
+    """Parses the words after the command's name.
+
+    Args:
+        parser: what `parser` made, with the command's options added.
+        argv: the words.
+
+    Returns:
+        The values by name.
+
+    Raises:
+        SystemExit: with status 2 after one line on stderr for a mistake, with status 0 for ``--help``.
+    """
+    return parser.parse_args(list(argv))
+
+
+def option_names(parser: ArgumentParser) -> list[str]:
+    """All options that a parser knows, as they are typed: ``--kind``, ``--data.files``.
+
+    Args:
+        parser: a parser.
+
+    Returns:
+        The long option strings, sorted.
+    """
+    strings = (string for action in parser._actions for string in action.option_strings)
+    return sorted({string for string in strings if string.startswith("--")})
+
+
+def explain(message: str, options: Iterable[str]) -> str:
+    """Turns what (json)argparse says about a mistake into one line that ends in the nearest valid name.
+
+    Args:
+        message: the parser's message, often of several lines.
+        options: the valid option strings, for unknown ones.
+
+    Returns:
+        One line.
+    """
+    text = " ".join(message.split())
+    if found := re.search(r"unrecognized arguments: (\S+)", text):
+        name = found[1].partition("=")[0]
+        if not name.startswith("-"):
+            return f"unexpected argument {name!r}"
+        return f"unknown option {name}{_near_option(name, options)}"
+    if found := re.search(r"Option '([^']+)' is not accepted", text):
+        return f"unknown key {found[1]!r}{nearest(found[1], (option.lstrip('-') for option in options))}"
+    if found := re.search(r'Parser key "([^"]+)": Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)', text):
+        valid = re.findall(r"'([^']*)'", found[2])
+        return f"{found[1]}: {found[3]!r} is not one of {', '.join(map(repr, valid))}{_did_you_mean(found[3], valid)}"
+    if found := re.search(r'Parser key "([^"]+)": (?:Expected an? )?(.*)', text):
+        detail = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", found[2])
+        return f"{found[1]}: " + re.sub(r"^(.*?)\. Got value: (.*)$", r"expected \1, got \2", detail)
+    return text.replace("the following arguments are required: ", "missing: ")
+
+
+def _near_option(name: str, options: Iterable[str]) -> str:
+    known = list(options)
+    tail = _did_you_mean(name, known)
+    return tail or f"; see --help for the {len(known)} options"
+
+
+def _did_you_mean(value: str, options: Iterable[str]) -> str:
+    tail = nearest(value, options)
+    return tail if tail.startswith("; did you mean") else ""
+
+
+def plain(values: Namespace) -> dict[str, Any]:
+    """A parsed namespace as a dictionary, without the ``config`` files it came from.
+
+    Args:
+        values: what `parse` returned.
+
+    Returns:
+        The values by name.
+    """
+    mapping: dict[str, Any] = dict(values.as_dict())
+    mapping.pop("config", None)
+    return mapping
