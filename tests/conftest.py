@@ -18,3 +18,8 @@ def _seeded() -> Iterator[None]:
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - third parties draw from the global state
     yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: "slow" not in item.keywords)
