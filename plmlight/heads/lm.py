@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plmlight.heads.cross_entropy import IGNORED, chunked_cross_entropy
+
+
+class LMHead(nn.Module):
+    """Scores of every token of the vocabulary.
+
+    Args:
+        d_model: D.
+        vocab_size: V.
+        bias: whether each token has one.
+        weight: the matrix [V, D] to share with the token embedding (Press and Wolf 2017, arXiv:1608.05859); a new one
+            by default.
+    """
+
+    def __init__(self, d_model: int, vocab_size: int, bias: bool = False, weight: nn.Parameter | None = None) -> None:
+        super().__init__()
+        if weight is None:
+            weight = nn.Parameter(torch.empty(vocab_size, d_model))
+            nn.init.normal_(weight, std=0.02)
+        elif weight.shape != (vocab_size, d_model):
+            raise ValueError(f"weight is {tuple(weight.shape)}, expected {(vocab_size, d_model)}")
+        self.weight = weight
+        self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The logits [..., V] of hidden states [..., D]."""
+        return F.linear(hidden, self.weight, self.bias)
+
+    def loss(self, hidden: Tensor, labels: Tensor, *, select: bool | None = None) -> tuple[Tensor, Tensor]:
+        """The cross entropy at the labelled positions, without keeping their logits.
+
+        Args:
+            hidden: [..., D].
+            labels: [...], int64; -100 is no label.
+            select: leave rows without label out before projecting, which on an accelerator waits for it once. None
+                does so on the CPU, where waiting costs nothing; otherwise such rows are computed and count zero.
+
+        Returns:
+            The sum over the labels and their count, both float32 scalars.
+        """
+        rows, flat = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)  # [N, D], [N]
+        labelled = flat != IGNORED
+        count = labelled.sum()
+        if (select if select is not None else hidden.device.type == "cpu") and int(count) < len(flat):
+            rows, flat = rows[labelled], flat[labelled]
+        return chunked_cross_entropy(rows, self.weight, self.bias, flat), count.to(torch.float32)
