@@ -1,0 +1,82 @@
+"""What an objective is: it makes inputs and labels from ids, and a loss from what the network gave."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from plmlight.heads import LMHead
+from plmlight.nn import Configured
+
+Batch = dict[str, Tensor]
+"""``input_ids``, ``attention_mask``, ``labels`` [B, T] int64 (-100 is no label), ``sample_ids`` [B], ``epoch`` [], and
+what a task adds."""
+
+Parts = dict[str, tuple[Tensor, Tensor]]
+"""The parts of a loss by name, each a sum and the count that makes it a mean: float32 scalars."""
+
+
+@dataclass(frozen=True)
+class KeyedRandom:
+    """The key of the random choices of a batch.
+
+    What a sample gets is a pure function of (seed, sample id, epoch), so that it does not depend on the number of
+    workers or ranks, nor on a run having been stopped and resumed.
+
+    Args:
+        seed: of the run.
+        sample_ids: [B], int64.
+        epoch: [], int64.
+    """
+
+    seed: int
+    sample_ids: Tensor
+    epoch: Tensor
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a task gives to its objective.
+
+    Args:
+        hidden: [B, T, D], the network's last hidden states.
+        head: projects them; an objective asks it only for the positions that have labels.
+    """
+
+    hidden: Tensor
+    head: LMHead
+
+
+class Objective(Configured, ABC):
+    """What a network learns from plain ids. Build one on it in a file of your own and name it by its class path."""
+
+    @abstractmethod
+    def corrupt(self, batch: Batch, rng: KeyedRandom) -> Batch:
+        """Makes the network's inputs and labels.
+
+        Args:
+            batch: ``input_ids`` [B, L] as the data gives them, with ``attention_mask`` [B, L] unless nothing is padded.
+            rng: where random choices come from.
+
+        Returns:
+            A new batch with ``labels``.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, batch: Batch) -> Parts:
+        """The loss by parts.
+
+        Args:
+            outputs: of the network.
+            batch: what `corrupt` returned.
+
+        Returns:
+            Name to (sum, count). One part is averaged exactly over all micro-batches and ranks; several are each
+            averaged per micro-batch, and then added up.
+        """
+
+    def source_length(self, max_length: int) -> int:
+        """How many tokens the data must give so that the network reads ``max_length`` of them."""
+        return max_length
