@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from plmlight.optim.combined import Combined
+from plmlight.optim.factory import OptimizerFactory, adamw_over, parameter_kinds
+from plmlight.optim.orthogonal import Orthogonal
+
+PACKED = {"qkv": 3, "key_value": 2}
+"""Projections that hold several matrices one above the other, by the name of their module."""
+
+
+class Muon(OptimizerFactory):
+    """Muon for hidden matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/), AdamW for the rest.
+
+    The rest are embeddings, vocabulary projections, norms and biases.
+
+    Args:
+        lr: the peak learning rate of the matrices.
+        adamw_lr: of the rest; the same by default.
+        weight_decay: of the matrices, and of the embeddings where ``decay_embeddings`` says so.
+        momentum: of the matrices.
+        adjust_lr: match_rms_adamw scales updates so that AdamW's learning rates fit (arXiv:2502.16982); original is
+            Jordan's, and wants about 0.02.
+        split_packed: orthogonalise query, key and value each for itself, though one matrix holds them.
+        betas: AdamW's.
+        eps: AdamW's.
+        decay_embeddings: whether embeddings and vocabulary projections decay.
+    """
+
+    def __init__(
+        self,
+        lr: float = 3e-3,
+        adamw_lr: float | None = None,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        adjust_lr: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
+        split_packed: bool = True,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        decay_embeddings: bool = True,
+    ) -> None:
+        self.lr, self.adamw_lr = lr, adamw_lr if adamw_lr is not None else lr
+        self.weight_decay, self.momentum, self.match_rms = weight_decay, momentum, adjust_lr == "match_rms_adamw"
+        self.split_packed, self.betas, self.eps, self.decay_embeddings = split_packed, betas, eps, decay_embeddings
+
+    def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Both as one optimiser."""
+        kinds = parameter_kinds(model)
+        groups: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in kinds["matrices"]:
+            module = name.split(".")[-2] if "." in name else ""
+            groups.setdefault(PACKED.get(module, 1) if self.split_packed else 1, []).append(parameter)
+        adamw = adamw_over(
+            [
+                {
+                    "params": [p for _, p in kinds["tables"]],
+                    "lr": self.adamw_lr,
+                    "weight_decay": self.weight_decay if self.decay_embeddings else 0.0,
+                },
+                {"params": [p for _, p in kinds["vectors"]], "lr": self.adamw_lr, "weight_decay": 0.0},
+            ],
+            (self.betas[0], self.betas[1]),
+            self.eps,
+        )
+        muon = Orthogonal(
+            [{"params": parameters, "parts": parts} for parts, parameters in groups.items()],
+            self.lr,
+            self.weight_decay,
+            self.momentum,
+            self.match_rms,
+        )
+        return Combined([muon, adamw])
