@@ -54,6 +54,7 @@ class GPT(Decoder):
         norm_first: normalise before each sublayer, and once at the end.
         activation: gelu_tanh (the papers'), gelu, relu or silu.
         bias: whether matrices and norms have one.
+        norm_eps: what the norms add to the variance.
         windows: how many tokens a layer sees, cycled over the layers; null is all of them.
         positions: learned (the papers'), sinusoidal, or rotary.
         memory_dim: the width of an encoder's output to attend to; null for no cross-attention.
@@ -76,6 +77,7 @@ class GPT(Decoder):
         norm_first: bool = True,
         activation: str = "gelu_tanh",
         bias: bool = True,
+        norm_eps: float = 1e-5,
         windows: Sequence[int | None] = (None,),
         positions: Literal["learned", "sinusoidal", "rotary"] = "learned",
         memory_dim: int | None = None,
@@ -98,7 +100,7 @@ class GPT(Decoder):
             self.positions = LearnedPositions(max_length, d_model)
         elif positions == "sinusoidal":
             self.positions = SinusoidalPositions(d_model)
-        norm = partial(nn.LayerNorm, d_model, bias=bias)
+        norm = partial(nn.LayerNorm, d_model, eps=norm_eps, bias=bias)
         rotary = RotaryPositions(self.head_dim) if positions == "rotary" else None
         layers = [
             TransformerLayer(
