@@ -1,0 +1,28 @@
+from plmlight.text.files import file_hash, replace_file, replace_folder
+from plmlight.text.nearest import nearest
+from plmlight.text.tokenizers import (
+    document_separator,
+    load_tokenizer,
+    save_tokenizer,
+    special_token_ids,
+    token_byte_lengths,
+    tokenizer_hash,
+    vocabulary_size,
+)
+from plmlight.text.training import TokenizerKind, train_tokenizer
+
+__all__ = [
+    "TokenizerKind",
+    "document_separator",
+    "file_hash",
+    "load_tokenizer",
+    "nearest",
+    "replace_file",
+    "replace_folder",
+    "save_tokenizer",
+    "special_token_ids",
+    "token_byte_lengths",
+    "tokenizer_hash",
+    "train_tokenizer",
+    "vocabulary_size",
+]

@@ -1,0 +1,193 @@
+"""Training tokenizers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, get_args
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from plmlight.text.nearest import nearest
+
+TokenizerKind = Literal["byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte"]
+END = "<|endoftext|>"
+
+
+def train_tokenizer(
+    documents: Iterable[str],
+    kind: TokenizerKind = "byte-bpe",
+    vocab_size: int = 8192,
+    lowercase: bool = False,
+    min_frequency: int = 2,
+) -> Tokenizer:
+    """Trains a tokenizer; the same documents give the same tokenizer.
+
+    - ``byte-bpe``: GPT-2's byte-level BPE (Radford et al. 2019), loses nothing. `<|endoftext|>` is id 0.
+    - ``bpe``: BPE over characters (Sennrich et al. 2016, arXiv:1508.07909), spaces as "▁" as in SentencePiece.
+      `<|endoftext|>` is id 0, `<unk>` 1.
+    - ``wordpiece``: BERT's (Devlin et al. 2019, arXiv:1810.04805): `[PAD] [UNK] [CLS] [SEP] [MASK]` are ids 0 to 4.
+    - ``unigram``: the unigram language model (Kudo 2018, arXiv:1804.10959) of T5 and XLNet; `<pad> </s> <unk>`: 0 to 2.
+    - ``character``: each character is a token, the most frequent if there are too many. `<|endoftext|>` 0, `<unk>` 1.
+    - ``byte``: the 256 bytes, and `<|endoftext|>` as id 0.
+
+    Args:
+        documents: the text; gone through more than once, so a one-shot iterator is first drawn into memory.
+        kind: one of the above.
+        vocab_size: the number of tokens at most, special ones included; ``byte`` always has 257.
+        lowercase: lower the case of all text first.
+        min_frequency: pairs seen less often are not merged (byte-bpe, bpe, wordpiece).
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        ValueError: for an unknown kind, a vocabulary too small for its alphabet, or no text at all.
+    """
+    if kind not in _TRAIN:
+        raise ValueError(f"tokenizer kind {kind!r} is unknown{nearest(kind, get_args(TokenizerKind))}")
+    least = 257 if kind in ("byte-bpe", "byte") else 8
+    if kind != "byte" and vocab_size < least:
+        raise ValueError(f"vocab_size {vocab_size} is too small for a {kind} tokenizer: at least {least}")
+    documents = list(documents) if isinstance(documents, Iterator) else documents
+    if not any(map(str.strip, documents)):
+        raise ValueError("there is no text to train a tokenizer on")
+    tokenizer = _TRAIN[kind](documents, vocab_size, lowercase, min_frequency)
+    if (size := tokenizer.get_vocab_size()) > vocab_size and kind != "byte":
+        raise ValueError(f"vocab_size {vocab_size} is too small for this text: its alphabet alone takes {size}")
+    return tokenizer
+
+
+def _normalizer(*parts: Any, lowercase: bool) -> Any:
+    steps = [*parts, *([normalizers.Lowercase()] if lowercase else [])]
+    return normalizers.Sequence(steps) if steps else None
+
+
+def _byte_bpe(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = _normalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        show_progress=False,
+        special_tokens=[END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    return tokenizer
+
+
+def _bpe(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = _normalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        show_progress=False,
+        special_tokens=[END, "<unk>"],
+        limit_alphabet=vocab_size - 2,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    return tokenizer
+
+
+def _wordpiece(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+    def trained(size: int, fixed: list[str]) -> Tokenizer:
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=size, min_frequency=min_frequency, show_progress=False, special_tokens=special + fixed
+        )
+        tokenizer.train_from_iterator(documents, trainer)
+        return tokenizer
+
+    # The trainer numbers the pieces "##x" in the order of a randomly seeded hash map and breaks ties by number: a first
+    # pass without merges finds these pieces, a second gets them in a fixed order.
+    alphabet = sorted(token for token in trained(1, []).get_vocab() if len(token) == 3 and token.startswith("##"))
+    found = trained(vocab_size, alphabet)
+    tokenizer = Tokenizer(models.WordPiece(found.get_vocab(), unk_token="[UNK]", continuing_subword_prefix="##"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = found.normalizer, found.pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.add_special_tokens(special)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    special = ["<pad>", "</s>", "<unk>"]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size, show_progress=False, special_tokens=special, unk_token="<unk>"
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
+    tokenizer.model = models.Unigram(_settled(pieces, len(special)), unk_id=2)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return tokenizer
+
+
+def _settled(pieces: list[list[Any]], num_special: int) -> list[tuple[str, float]]:
+    """Takes the chance out of a trained unigram model.
+
+    Its sums run in the order of a randomly seeded hash map, which touches the last digits; and the characters that only
+    complete the alphabet get scores 0.0001 apart in that order. Scores are rounded, those characters sorted.
+    """
+    special = [(piece, float(score)) for piece, score in pieces[:num_special]]
+    rest = sorted(((round(score, 5), piece) for piece, score in pieces[num_special:]), reverse=True)
+    fillers: list[str] = []
+    lowest = rest[-1][0] if rest else 0.0
+    while rest and len(rest[-1][1]) == 1 and rest[-1][0] - lowest < 1.5e-4 * len(fillers) + 1e-5:
+        fillers.append(rest.pop()[1])
+    settled = [(piece, score) for score, piece in sorted(rest, key=lambda pair: (-pair[0], pair[1]))]
+    return special + settled + [(piece, lowest) for piece in sorted(fillers)]
+
+
+def _character(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    counts = Counter(itertools.chain.from_iterable(_lowered(documents, lowercase)))
+    kept = sorted(sorted(counts, key=lambda character: (-counts[character], character))[: vocab_size - 2])
+    vocabulary = {token: id_ for id_, token in enumerate([END, "<unk>", *kept])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.normalizer = _normalizer(lowercase=lowercase)
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([END, "<unk>"])
+    return tokenizer
+
+
+def _lowered(documents: Iterable[str], lowercase: bool) -> Iterator[str]:
+    return (document.lower() for document in documents) if lowercase else iter(documents)
+
+
+def _byte(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    vocabulary = {token: id_ for id_, token in enumerate([END, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.normalizer = _normalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([END])
+    return tokenizer
+
+
+_TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
+    "byte-bpe": _byte_bpe,
+    "bpe": _bpe,
+    "wordpiece": _wordpiece,
+    "unigram": _unigram,
+    "character": _character,
+    "byte": _byte,
+}
