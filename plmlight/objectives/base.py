@@ -27,13 +27,13 @@ class KeyedRandom:
 
     Args:
         seed: of the run.
-        sample_ids: [B], int64.
-        epoch: [], int64.
+        sample_ids: [B], int64; None when the data gives none, which only an objective without chance can do with.
+        epoch: [], int64; likewise.
     """
 
     seed: int
-    sample_ids: Tensor
-    epoch: Tensor
+    sample_ids: Tensor | None
+    epoch: Tensor | None
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def parameter_kinds(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]
 
 
 def adamw_over(groups: list[dict[str, Any]], betas: tuple[float, float], eps: float) -> torch.optim.AdamW:
-    """torch's AdamW, fused where it has such a kernel for all parameters.
+    """AdamW of torch, fused where it has such a kernel for all parameters.
 
     Args:
         groups: ``params``, ``lr`` and ``weight_decay``; empty ones are left out.

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Self, cast
+
+import lightning.pytorch as pl
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.distributed import ProcessGroup
+from torch.optim.lr_scheduler import LambdaLR
+
+from plmlight.metrics import Sums
+from plmlight.nn import Configured, Network, config_of
+from plmlight.objectives import Batch, KeyedRandom
+from plmlight.objectives.base import Parts
+from plmlight.optim import AdamW, Constant, OptimizerFactory, Schedule
+from plmlight.tasks.checkpoint import ARGUMENTS, TASK, TOKENIZER, task_from_checkpoint
+from plmlight.tasks.sharding import shard
+from plmlight.tasks.step_seed import seed_step
+from plmlight.tasks.weighting import TokenWeighting
+
+
+class Task(Configured, pl.LightningModule):
+    """What training, checkpoints and the command line ask of every task.
+
+    A subclass says what its loss is (`parts`), how ids become inputs and labels (`prepare`), what it reports
+    (`summarise`), and what it answers (``forward``, by the exported graph's names). It is built from its constructor's
+    arguments alone: networks, objectives, optimisers and schedules, each a `plmlight.nn.Configured`.
+
+    Args:
+        network: the backbone.
+        optimizer: makes the optimiser.
+        schedule: the learning rate over the run.
+        seed: of the objective's random choices.
+    """
+
+    tokenizer: Tokenizer | None
+    """What turned text into ids; the command line takes it from the data, and checkpoints keep it."""
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: OptimizerFactory = AdamW(),  # noqa: B008 - it has no state
+        schedule: Schedule = Constant(),  # noqa: B008
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
+        self.tokenizer = None
+        config = config_of(self)
+        self.class_path: str = config["class_path"]  # now, as sharding changes the class
+        self.save_hyperparameters(config["init_args"])
+        self.train_sums, self.evaluation_sums = Sums(), Sums()
+        self._weighting = TokenWeighting()
+        self._run_seed: int | None = None
+
+    @abstractmethod
+    def parts(self, batch: Batch) -> Parts:
+        """The loss of a prepared batch by parts: name to (sum, count)."""
+
+    @abstractmethod
+    def summarise(self, sums: dict[str, float]) -> dict[str, float]:
+        """Turns sums over a data set, of what `measure` gave, into the metrics to report."""
+
+    def prepare(self, batch: Batch, rng: KeyedRandom) -> Batch:
+        """Makes inputs and labels from what the data yields; nothing by default."""
+        return batch
+
+    def measure(self, batch: Batch, parts: Parts) -> dict[str, Tensor]:
+        """What is summed over a data set: ``<name>`` and ``<name>_count`` of each part of the loss."""
+        return {f"{name}{end}": value for name, pair in parts.items() for end, value in zip(("", "_count"), pair)}
+
+    # What Lightning calls, in the order of a step.
+
+    def configure_model(self) -> None:
+        """Shards the parameters where the strategy is FSDP2 (`ModelParallelStrategy`)."""
+        if self.device_mesh is not None:
+            shard(self, self.device_mesh["data_parallel"])
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, and the schedule per optimiser step."""
+        optimizer = self.optimizer(self)
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf") and self.schedule.needs_total:
+            raise ValueError(
+                f"{type(self.schedule).__name__} needs to know where the run ends: set trainer.max_steps or max_epochs"
+            )
+        steps = int(total) if total != float("inf") else 0
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Notes the run's seed, unless a checkpoint has given it."""
+        if self._run_seed is None:
+            self._run_seed = torch.initial_seed()
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Leaves an attention mask out that masks nothing, so that attention takes its fastest kernel."""
+        mask = batch.get("attention_mask")
+        if mask is not None and bool(((mask == mask[:, :1]) & (mask != 0)).all()):
+            return {name: value for name, value in batch.items() if name != "attention_mask"}
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Makes inputs and labels, on the device."""
+        return self.prepare(batch, KeyedRandom(self.seed, batch.get("sample_ids"), batch.get("epoch")))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds the step, so that dropout is the same when a run is resumed."""
+        assert self._run_seed is not None
+        seed_step(self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss to differentiate: a single part's sum, which is scaled later, or the sum of several parts' means."""
+        parts = self.parts(batch)
+        self.train_sums.add(self.measure(batch, parts))
+        if len(parts) == 1:
+            ((total, count),) = parts.values()
+            self._weighting.add(count)
+            return total
+        return cast(Tensor, sum(total / count.clamp_min(1.0) for total, count in parts.values()))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Makes the gradients those of the mean over all tokens of the step."""
+        group = self.data_parallel_group
+        ranks = 1 if group is None else group.size()
+        self._weighting.rescale(self.parameters(), self.trainer.accumulate_grad_batches * ranks, group)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Logs the mean loss since the last time, every ``log_every_n_steps`` optimiser steps."""
+        step, every = self.trainer.global_step, max(1, self.trainer.log_every_n_steps)
+        stepped = not self.trainer.fit_loop._should_accumulate()
+        if stepped and step % every == 0:
+            metrics = self.summarise(self.train_sums.take(self.data_parallel_group))
+            self.log("train_loss", metrics["loss"], prog_bar=True)
+            self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds to the sums of the data set."""
+        self.evaluation_sums.add(self.measure(batch, self.parts(batch)))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds to the sums of the data set."""
+        self.evaluation_sums.add(self.measure(batch, self.parts(batch)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the metrics of the whole set, over all ranks."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the metrics of the whole set, over all ranks."""
+        self._report("test")
+
+    def _report(self, prefix: str) -> None:
+        metrics = self.summarise(self.evaluation_sums.take(self.data_parallel_group))
+        for name, value in metrics.items():
+            self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", rank_zero_only=False)
+
+    @property
+    def data_parallel_group(self) -> ProcessGroup | None:
+        """The ranks that share a step; None for a single process."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return None
+        if self.device_mesh is not None:
+            return self.device_mesh["data_parallel"].get_group()
+        return torch.distributed.group.WORLD
+
+    # Checkpoints.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what builds the task again, and the seed of the run."""
+        checkpoint[TASK] = self.class_path
+        checkpoint[ARGUMENTS] = dict(self.hparams)
+        checkpoint[TOKENIZER] = None if self.tokenizer is None else self.tokenizer.to_str()
+        checkpoint["run_seed"] = self._run_seed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the run's seed, and the tokenizer unless there is one."""
+        self._run_seed = checkpoint.get("run_seed")
+        if self.tokenizer is None and checkpoint.get(TOKENIZER):
+            self.tokenizer = Tokenizer.from_str(checkpoint[TOKENIZER])
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **_: Any) -> Self:  # type: ignore[override]
+        """Builds the task of a checkpoint again; see `task_from_checkpoint`.
+
+        Raises:
+            ValueError: when the checkpoint's task is of another class.
+        """
+        task = task_from_checkpoint(checkpoint_path)
+        if not isinstance(task, cls):
+            raise ValueError(f"{checkpoint_path}: holds a {task.class_path}, expected {cls.__name__}")
+        return task if map_location is None else task.to(map_location)

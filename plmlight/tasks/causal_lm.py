@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from plmlight.heads import LMHead
+from plmlight.metrics import bits_per_byte, perplexity
+from plmlight.nn import Decoder
+from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
+from plmlight.objectives.base import Parts
+from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
+from plmlight.tasks.base import Task
+from plmlight.text import token_byte_lengths
+
+
+class CausalLM(Task):
+    """A language model that reads left to right: a decoder, a projection to the vocabulary, and an objective.
+
+    Args:
+        network: the decoder.
+        objective: what it learns.
+        optimizer: makes the optimiser.
+        schedule: the learning rate over the run.
+        tie_head: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
+        seed: of the objective's random choices.
+    """
+
+    network: Decoder
+
+    def __init__(
+        self,
+        network: Decoder,
+        objective: Objective = CausalLanguageModelling(),  # noqa: B008 - these have no state
+        optimizer: OptimizerFactory = AdamW(),  # noqa: B008
+        schedule: Schedule = WarmupCosine(),  # noqa: B008
+        tie_head: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(network, optimizer, schedule, seed)
+        self.objective = objective
+        table = network.token_embedding.weight
+        self.head = LMHead(table.shape[1], network.vocab_size, weight=table if tie_head else None)
+        self._byte_lengths: Tensor | None = None
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **past_key_values: Tensor
+    ) -> dict[str, Tensor]:
+        """Scores the token after each position.
+
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, P+T], 0 is padding; None where nothing is.
+            past_key_values: ``past_key_values.0.key`` and so on, as the exported graph names them; none for no cache.
+
+        Returns:
+            ``logits`` [B, T, V], and with a past ``present.0.key`` and so on.
+
+        Raises:
+            ValueError: for a past that is not the network's.
+        """
+        names = self.network.cache_names()
+        cache = None
+        if past_key_values:
+            expected = [f"past_key_values.{name}" for name in names]
+            if set(expected) != set(past_key_values):
+                raise ValueError(f"unexpected inputs {sorted(set(past_key_values) ^ set(expected))}: missing or unknown")
+            cache = tuple(past_key_values[name] for name in expected)
+        hidden, present = self.network(input_ids, attention_mask, cache)
+        outputs = {"logits": self.head(hidden)}
+        if present is not None:
+            outputs |= {f"present.{name}": tensor for name, tensor in zip(names, present, strict=True)}
+        return outputs
+
+    def prepare(self, batch: Batch, rng: KeyedRandom) -> Batch:
+        """Lets the objective make inputs and labels."""
+        return self.objective.corrupt(batch, rng)
+
+    def parts(self, batch: Batch) -> Parts:
+        """The objective's loss; the vocabulary is projected to only where there are labels."""
+        hidden, _ = self.network(batch["input_ids"], batch.get("attention_mask"))
+        return self.objective.loss(Outputs(hidden, self.head), batch)
+
+    def measure(self, batch: Batch, parts: Parts) -> dict[str, Tensor]:
+        """Adds the bytes of text that the labels stand for, outside training."""
+        measured = super().measure(batch, parts)
+        if self.tokenizer is not None and not self.training:
+            labels = batch["labels"]
+            if self._byte_lengths is None:
+                self._byte_lengths = torch.from_numpy(token_byte_lengths(self.tokenizer)).to(torch.float64)
+            lengths = self._byte_lengths = self._byte_lengths.to(labels.device)
+            measured["bytes"] = (lengths[labels.clamp_min(0)] * (labels >= 0)).sum()
+        return measured
+
+    def summarise(self, sums: dict[str, float]) -> dict[str, float]:
+        """Mean ``loss`` in nats a token, ``perplexity``, and ``bits_per_byte`` where there is a tokenizer."""
+        loss, count = sums["loss"], sums["loss_count"]
+        metrics = {"loss": loss / max(count, 1.0), "perplexity": perplexity(loss, count)}
+        if "bytes" in sums:
+            metrics["bits_per_byte"] = bits_per_byte(loss, sums["bytes"])
+        return metrics
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Scores texts: ``sample_ids`` [B], the summed ``loss`` [B] in nats, and the number of predicted ``tokens`` [B]."""
+        hidden, _ = self.network(batch["input_ids"], batch.get("attention_mask"))
+        rows = [self.head.loss(row, labels) for row, labels in zip(hidden, batch["labels"], strict=True)]
+        return {
+            "sample_ids": batch["sample_ids"],
+            "loss": torch.stack([total for total, _ in rows]),
+            "tokens": torch.stack([count for _, count in rows]).long(),
+        }
