@@ -1,0 +1,117 @@
+"""From texts to texts: what the runtime, the command line and a server share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from plmlight.decoding.generate import generate, stream
+from plmlight.decoding.model import LanguageModel
+from plmlight.decoding.options import DecodingOptions
+from plmlight.decoding.row import Hypothesis
+from plmlight.decoding.text import Piece
+
+
+class TextGenerator:
+    """A language model with its tokenizer.
+
+    Args:
+        model: runs the network.
+        tokenizer: turns text to tokens and back.
+        options: what holds where a call says nothing; its ``eos_token_id`` is the model's own.
+        bos_token_id: what an empty prompt starts from; None makes an empty prompt an error.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        options: DecodingOptions | None = None,
+        bos_token_id: int | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.options = options or DecodingOptions()
+        self.bos_token_id = bos_token_id
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        options: DecodingOptions | Sequence[DecodingOptions] | None = None,
+        *,
+        batch_size: int = 8,
+        **changes: Any,
+    ) -> list[list[Hypothesis]]:
+        """Continues texts.
+
+        Args:
+            texts: the prompts.
+            options: for all of them, or one for each; the generator's own by default.
+            batch_size: how many prompts run together, similar lengths beside each other; it changes the speed, and
+                the answers only as far as the model's arithmetic depends on the batch.
+            **changes: fields of `DecodingOptions` that replace those of ``options``.
+
+        Returns:
+            For each text its answers, best first.
+
+        Raises:
+            ValueError: for options, texts and a model that do not fit together.
+        """
+        if isinstance(texts, str):
+            raise ValueError("generate takes a list of texts: put brackets around the one text")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        each = [options] * len(texts) if options is None or isinstance(options, DecodingOptions) else list(options)
+        if len(each) != len(texts):
+            raise ValueError(f"{len(texts)} texts came with {len(each)} options")
+        settled = [self._settle(option, changes) for option in each]
+        prompts = [self._encode(text) for text in texts]
+        order = sorted(range(len(texts)), key=lambda place: -len(prompts[place]))
+        answers: list[list[Hypothesis]] = [[] for _ in texts]
+        for first in range(0, len(order), batch_size):
+            places = order[first : first + batch_size]
+            found = generate(
+                self.model,
+                [prompts[place] for place in places],
+                [settled[place] for place in places],
+                self.tokenizer,
+                numbers=places,
+            )
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+        return answers
+
+    def stream(self, text: str, options: DecodingOptions | None = None, **changes: Any) -> Iterator[Piece]:
+        """Continues one text and gives the answer while it grows.
+
+        Args:
+            text: the prompt.
+            options: the generator's own by default.
+            **changes: fields of `DecodingOptions` that replace those of ``options``.
+
+        Returns:
+            One piece a token; their texts together are the answer of `generate`.
+
+        Raises:
+            ValueError: as `generate`, and for options that make several answers.
+        """
+        return stream(self.model, self._encode(text), self._settle(options, changes), self.tokenizer)
+
+    def _settle(self, options: DecodingOptions | None, changes: dict[str, Any]) -> DecodingOptions:
+        unknown = sorted(changes.keys() - {field.name for field in dataclasses.fields(DecodingOptions)})
+        if unknown:
+            known = ", ".join(field.name for field in dataclasses.fields(DecodingOptions))
+            raise ValueError(f"there is no decoding option {unknown[0]!r}; expected one of {known}")
+        settled = dataclasses.replace(options or self.options, **changes)
+        if settled.eos_token_id is None:
+            settled = dataclasses.replace(settled, eos_token_id=self.options.eos_token_id)
+        return settled
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text).ids
+        if not ids and self.bos_token_id is not None:
+            return [self.bos_token_id]
+        return ids
