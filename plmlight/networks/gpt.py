@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from plmlight.interop import GPT2, OPENAI_GPT, Family, Pretrained, load_network
 from plmlight.nn import (
     Cache,
     CrossAttention,
@@ -33,7 +34,7 @@ from plmlight.nn import (
 from plmlight.nn.attention import divided
 
 
-class GPT(Decoder):
+class GPT(Pretrained, Decoder):
     """The decoders of GPT-1, GPT-2 and GPT-3.
 
     GPT-1 (Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training") normalises after each
@@ -63,6 +64,8 @@ class GPT(Decoder):
     Raises:
         ValueError: when the heads do not divide the width, or a window is not positive.
     """
+
+    families: ClassVar[tuple[Family, ...]] = (GPT2, OPENAI_GPT)
 
     def __init__(
         self,
@@ -130,6 +133,22 @@ class GPT(Decoder):
                 )
                 if isinstance(projection, nn.Linear)
             )
+
+    @classmethod
+    def from_pretrained(cls, folder: str, dropout: float | None = None) -> GPT:
+        """Starts from trained weights.
+
+        Args:
+            folder: a Hugging Face folder or hub id of the openai-gpt or gpt2 family, or a checkpoint with a GPT in it.
+            dropout: replaces the one that is written there.
+
+        Returns:
+            The network.
+
+        Raises:
+            ValueError: when there is no such network, or its weights do not fit.
+        """
+        return load_network(cls, folder, dropout)
 
     @property
     def token_embedding(self) -> nn.Embedding:

@@ -1,0 +1,221 @@
+"""What a family of Hugging Face models is: settings and weights, ours beside theirs, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from plmlight.text import nearest
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One argument of a network's constructor in terms of config.json.
+
+    Attributes:
+        ours: the argument.
+        read: from config.json to the argument's value; raises ValueError naming the key it cannot honour.
+        write: from the value, and all arguments, to keys of config.json; raises ValueError with the reason when the
+            family cannot express it.
+    """
+
+    ours: str
+    read: Callable[[Mapping[str, Any]], Any]
+    write: Callable[[Any, Mapping[str, Any]], dict[str, Any]]
+
+
+def same(ours: str, *theirs: str, default: Any) -> Setting:
+    """A value that means the same on both sides.
+
+    Args:
+        ours: the argument.
+        theirs: the keys of config.json; where there are several they must agree.
+        default: what the reference takes when a key is absent; its type is the type that is asked for.
+    """
+
+    def read(config: Mapping[str, Any]) -> Any:
+        values = {key: config.get(key, default) for key in theirs}
+        for key, value in values.items():
+            if value is not None or default is not None:
+                _check_number(key, value, float if isinstance(default, float) else int)
+        if len(set(values.values())) > 1:
+            listed = ", ".join(f"{key} {value}" for key, value in values.items())
+            raise ValueError(f"{listed} differ, but there is one {ours} here; give {ours}, or make them equal")
+        return values[theirs[0]]
+
+    return Setting(ours, read, lambda value, _: dict.fromkeys(theirs, value))
+
+
+def choice(ours: str, theirs: str, default: str, names: Mapping[str, str]) -> Setting:
+    """A value out of a few, with other names there.
+
+    Args:
+        ours: the argument.
+        theirs: the key of config.json.
+        default: what the reference takes when the key is absent.
+        names: their names to ours; the first of several is the one that is written.
+    """
+
+    def read(config: Mapping[str, Any]) -> str:
+        value = config.get(theirs, default)
+        if value not in names:
+            raise ValueError(f"{theirs} {value!r} is not known{nearest(str(value), names)}")
+        return names[value]
+
+    def write(value: Any, _: Mapping[str, Any]) -> dict[str, Any]:
+        for their_name, our_name in names.items():
+            if our_name == value:
+                return {theirs: their_name}
+        raise ValueError(f"{ours} {value!r} has no name there{nearest(str(value), names.values())}")
+
+    return Setting(ours, read, write)
+
+
+def always(ours: str, value: Any) -> Setting:
+    """A value that config.json does not hold, because the family has no other."""
+
+    def write(given: Any, _: Mapping[str, Any]) -> dict[str, Any]:
+        if given != value:
+            raise ValueError(f"{ours} is {given!r}, and always {value!r} there")
+        return {}
+
+    return Setting(ours, lambda _: value, write)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where a weight is stored.
+
+    Attributes:
+        ours: the name in our state dict; ``{i}`` stands for the number of a layer.
+        theirs: the name there, without the family's prefix; several are joined along our first dimension.
+        transposed: whether theirs is [in, out] (``Conv1D``) where ours is [out, in].
+    """
+
+    ours: str
+    theirs: str | tuple[str, ...]
+    transposed: bool = False
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Their names for our ``key``; none where the rule is about another weight."""
+        pattern = re.escape(self.ours).replace(r"\{i\}", r"(?P<i>\d+)")
+        found = re.fullmatch(pattern, key)
+        listed = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+        return tuple(name.format(**found.groupdict()) for name in listed) if found else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """The table of one ``model_type``.
+
+    Attributes:
+        model_type: as in config.json.
+        backbone: the architecture without a head.
+        architectures: the architectures with a head, to the name of the task that has it here.
+        prefix: what stands before the backbone's weights in a model with a head.
+        settings: every argument of the network that the family can choose, or fixes. An argument without a setting
+            must have its default.
+        free: arguments that change how a network trains, but not what it computes.
+        rules: every weight.
+        required: keys of config.json that have one value we can honour, with that value (the reference's default).
+        head: the language-model head's weight.
+        heads: patterns of the weights of all heads, which a backbone leaves alone.
+        derived: patterns of what is stored but follows from the configuration.
+    """
+
+    model_type: str
+    backbone: str
+    architectures: Mapping[str, str]
+    prefix: str
+    settings: Sequence[Setting]
+    rules: Sequence[Rule]
+    required: Mapping[str, Any] = field(default_factory=dict)
+    free: frozenset[str] = frozenset({"activation_checkpointing"})
+    head: str = "lm_head.weight"
+    heads: Sequence[str] = ()
+    derived: Sequence[str] = ()
+
+    def arguments(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The constructor arguments that config.json describes.
+
+        Args:
+            config: config.json.
+            given: arguments that replace what it says.
+
+        Returns:
+            The arguments.
+
+        Raises:
+            ValueError: for a value that we cannot honour, naming its key.
+        """
+        for key in ("quantization_config", "pruned_heads", "auto_map"):
+            if config.get(key):
+                raise ValueError(f"{key} is set: only plain weights of the published architecture are read")
+        for key, value in self.required.items():
+            if config.get(key, value) != value:
+                raise ValueError(f"{key} is {config[key]!r}: only {value!r} is supported")
+        unknown = [name for name in given if name not in {setting.ours for setting in self.settings}]
+        assert not unknown, unknown
+        return {s.ours: given[s.ours] if s.ours in given else s.read(config) for s in self.settings}
+
+    def configuration(self, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """The config.json of a network; the inverse of `arguments`.
+
+        Args:
+            arguments: what the network was built with.
+            defaults: the constructor's defaults.
+
+        Returns:
+            The keys and values that describe the network.
+
+        Raises:
+            ValueError: with every reason why the family cannot express it.
+        """
+        config: dict[str, Any] = {"model_type": self.model_type, **self.required}
+        reasons = []
+        for setting in self.settings:
+            try:
+                config |= setting.write(arguments.get(setting.ours, defaults.get(setting.ours)), arguments)
+            except ValueError as error:
+                reasons.append(str(error))
+        known = {setting.ours for setting in self.settings} | self.free
+        odd = [n for n in sorted(set(arguments) - known) if _plain(arguments[n]) != _plain(defaults.get(n))]
+        reasons.extend(f"{name} {arguments[name]!r} does not exist there" for name in odd)
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return config
+
+    def sources(self, key: str) -> tuple[tuple[str, ...], bool]:
+        """Their names for one of our weights, and whether they are transposed.
+
+        Raises:
+            ValueError: when the family has no such weight.
+        """
+        for rule in self.rules:
+            if names := rule.names(key):
+                return names, rule.transposed
+        raise ValueError(f"{self.model_type} has no place for the weight {key}")
+
+    def is_head(self, name: str) -> bool:
+        """Whether a weight (without prefix) belongs to a head."""
+        return name == self.head or any(re.fullmatch(pattern, name) for pattern in self.heads)
+
+    def is_derived(self, name: str) -> bool:
+        """Whether a stored tensor (without prefix) follows from the configuration."""
+        return any(re.fullmatch(pattern, name) for pattern in self.derived)
+
+
+def _plain(value: Any) -> Any:
+    """A cycle of one value, however often it is written, and tuples as lists."""
+    if isinstance(value, list | tuple):
+        return list(dict.fromkeys(value)) if len(set(value)) == 1 else list(value)
+    return value
+
+
+def _check_number(key: str, value: Any, kind: type) -> None:
+    accepted = int | float if kind is float else int
+    if isinstance(value, bool) or not isinstance(value, accepted) or value < 0:
+        expected = "a number" if kind is float else "a whole number"
+        raise ValueError(f"{key} is {value!r}, expected {expected} of at least 0")

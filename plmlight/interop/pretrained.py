@@ -1,0 +1,88 @@
+"""Networks that start from published weights or from a checkpoint, and can be published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
+from plmlight.interop.family import Family
+from plmlight.interop.filling import filled
+from plmlight.interop.folder import fetch
+from plmlight.interop.reading import import_folder
+from plmlight.interop.writing import write_folder
+from plmlight.nn import Network, build
+
+N = TypeVar("N", bound="Pretrained")
+
+
+class Pretrained(Network):
+    """A network with families on the Hugging Face Hub.
+
+    A class derived from it sets ``families`` and defines ``from_pretrained`` as one call of `load_network`. It is
+    written out in each class because jsonargparse resolves ``class_path: plmlight.GPT.from_pretrained`` by the return
+    annotation, which has to be the class itself.
+    """
+
+    families: ClassVar[tuple[Family, ...]] = ()
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes config.json and model.safetensors, which ``transformers.AutoModel`` opens.
+
+        Args:
+            folder: made, or replaced if it holds nothing but such files.
+
+        Raises:
+            ValueError: when no family can express the network, or the folder holds other files.
+        """
+        write_folder(folder, self)
+
+
+def load_network(cls: type[N], folder: str, dropout: float | None = None) -> N:
+    """The network of a Hugging Face folder, a hub id or a checkpoint.
+
+    Args:
+        cls: the class that is expected.
+        folder: where it is.
+        dropout: replaces the one that is written there.
+
+    Returns:
+        The network, in training mode as one that was just built.
+
+    Raises:
+        ValueError: when there is no such network, or its weights do not fit.
+    """
+    path = fetch(folder)
+    given = {} if dropout is None else {"dropout": dropout}
+    if is_checkpoint(path):
+        network = checkpoint_network(path, given)
+    else:
+        network = import_folder(path, dict.fromkeys(cls.families, cls), given).network
+    if not isinstance(network, cls):
+        raise ValueError(f"{path}: holds a {type(network).__name__}, expected a {cls.__name__}")
+    return network
+
+
+def checkpoint_network(path: Path, given: Mapping[str, float]) -> Network:
+    """The network inside a checkpoint of any task.
+
+    Args:
+        path: the checkpoint.
+        given: constructor arguments that replace the stored ones.
+
+    Returns:
+        The network with its trained weights.
+
+    Raises:
+        ValueError: when the checkpoint holds no network, or its weights do not fit.
+    """
+    checkpoint = read_checkpoint(path)
+    stored = checkpoint["hyper_parameters"].get("network")
+    if not (isinstance(stored, Mapping) and "class_path" in stored):
+        raise ValueError(f"{path}: the checkpoint names no network")
+    config = {**stored, "init_args": {**stored.get("init_args", {}), **given}}
+    prefix = "network."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    network: Network = filled(lambda: build(config), weights, str(path))
+    return network
