@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from plmlight.heads import LMHead
+from plmlight.interop import write_folder
 from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
@@ -63,7 +64,9 @@ class CausalLM(Task):
         if past_key_values:
             expected = [f"past_key_values.{name}" for name in names]
             if set(expected) != set(past_key_values):
-                raise ValueError(f"unexpected inputs {sorted(set(past_key_values) ^ set(expected))}: missing or unknown")
+                raise ValueError(
+                    f"unexpected inputs {sorted(set(past_key_values) ^ set(expected))}: missing or unknown"
+                )
             cache = tuple(past_key_values[name] for name in expected)
         hidden, present = self.network(input_ids, attention_mask, cache)
         outputs = {"logits": self.head(hidden)}
@@ -108,3 +111,16 @@ class CausalLM(Task):
             "loss": torch.stack([total for total, _ in rows]),
             "tokens": torch.stack([count for _, count in rows]).long(),
         }
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes network, head and tokenizer, as ``transformers.AutoModelForCausalLM`` and ``AutoTokenizer`` open them.
+
+        Args:
+            folder: made, or replaced if it holds nothing but such files.
+
+        Raises:
+            ValueError: when no Hugging Face family can express the network, or the folder holds other files.
+        """
+        tied = self.head.weight is self.network.token_embedding.weight
+        head = None if tied else self.head.weight
+        write_folder(folder, self.network, task=type(self).__name__, head=head, tokenizer=self.tokenizer)
