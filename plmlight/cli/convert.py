@@ -1,0 +1,62 @@
+"""``convert``: Hugging Face format to checkpoint, and back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from plmlight.cli.arguments import parse, parser
+
+
+def main(command: str, argv: list[str]) -> int:
+    """Converts a model, in the direction that the source decides.
+
+    Args:
+        command: the command's name.
+        argv: the words after it.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: when the source cannot be opened, or the other format cannot express it.
+    """
+    arguments = parser(
+        command,
+        "Turn a Hugging Face folder or hub id into a checkpoint (.ckpt), or a checkpoint into a Hugging Face folder "
+        "that transformers opens: config.json, model.safetensors and, if the model has one, its tokenizer.",
+    )
+    arguments.add_argument("source", type=str, help="a checkpoint, a Hugging Face folder, or a hub id")
+    arguments.add_argument("--output", type=str, required=True, help="the checkpoint file or the folder to write")
+    values = parse(arguments, argv)
+    source, output = str(values.source), Path(values.output)
+
+    from plmlight.interop import fetch, is_checkpoint
+    from plmlight.loading import load, write_checkpoint
+
+    found = fetch(source)
+    if output.exists() and output.samefile(found):
+        raise ValueError(f"{output}: is the source itself, name another output")
+    to_folder = is_checkpoint(found)
+    if to_folder and output.suffix in (".ckpt", ".safetensors"):
+        raise ValueError(f"{output}: {source} is a checkpoint and becomes a folder: name one for --output")
+    if not to_folder and output.is_dir():
+        raise ValueError(f"{output}: {source} becomes a checkpoint file, but this is a folder: name a .ckpt file")
+    print(f"reading {source}", file=sys.stderr)
+    task = load(found)
+    if to_folder:
+        save = getattr(task, "save_pretrained", None)
+        if save is None:
+            raise ValueError(f"{source}: {type(task).__name__} has no Hugging Face format")
+        save(str(output))
+    else:
+        write_checkpoint(task, output)
+    files = sorted(output.iterdir()) if to_folder else [output]
+    size = sum(path.stat().st_size for path in files)
+    count = sum(parameter.numel() for parameter in task.parameters())
+    tokenizer = f"a tokenizer of {task.tokenizer.get_vocab_size()} tokens" if task.tokenizer else "no tokenizer"
+    print(
+        f"{output}: {type(task).__name__} with {type(task.network).__name__}, {count:,} parameters, {tokenizer}; "
+        f"{size / 1e6:.1f} MB in {', '.join(path.name for path in files)}"
+    )
+    return 0

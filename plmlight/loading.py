@@ -1,0 +1,87 @@
+"""The one way in: whatever holds a model becomes its task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning import __version__ as lightning_version
+
+import plmlight.networks
+import plmlight.tasks
+from plmlight.interop import Family, Pretrained, fetch, import_folder, is_checkpoint
+from plmlight.nn import Decoder
+from plmlight.tasks import Task, task_from_checkpoint
+from plmlight.text import load_tokenizer, replace_file, vocabulary_size
+
+
+def load(path: str | Path) -> Task:
+    """Opens a model.
+
+    Args:
+        path: a checkpoint, a Hugging Face folder, or a hub id such as ``openai-community/gpt2``. A bundle is opened by
+            `plmlight.runtime.load`.
+
+    Returns:
+        The task in evaluation mode on the CPU, with its head, and with its tokenizer if it comes with one.
+
+    Raises:
+        ValueError: when there is nothing of that name, or it is of an unknown kind, or its parts do not fit together.
+    """
+    found = fetch(path)
+    task = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
+    if task.tokenizer is not None:
+        needed, rows = vocabulary_size(task.tokenizer), task.network.vocab_size
+        if needed > rows:
+            raise ValueError(f"{path}: its tokenizer has ids up to {needed - 1}, but its network only {rows} tokens")
+    return task.eval()
+
+
+def write_checkpoint(task: Task, path: str | Path) -> None:
+    """Writes a task as a checkpoint, as a trainer would before its first step.
+
+    Args:
+        task: the task.
+        path: the file; replaced in one go.
+
+    Raises:
+        ValueError: when ``path`` is a folder.
+    """
+    if Path(path).is_dir():
+        raise ValueError(f"{path}: is a folder, expected the name of a checkpoint file")
+    checkpoint = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning_version,
+        "state_dict": task.state_dict(),
+    }
+    task.on_save_checkpoint(checkpoint)
+    with replace_file(path) as handle:
+        torch.save(checkpoint, handle)
+
+
+def families() -> dict[Family, type[Pretrained]]:
+    """The Hugging Face families that can be opened, and the network of each."""
+    networks = (getattr(plmlight.networks, name) for name in plmlight.networks.__all__)
+    return {family: cls for cls in networks if issubclass(cls, Pretrained) for family in cls.families}
+
+
+def _from_folder(folder: Path) -> Task:
+    if (folder / "manifest.json").exists():
+        raise ValueError(f"{folder}: is a bundle; open it with plmlight.runtime.load")
+    if not (folder / "config.json").exists():
+        inside = sorted(folder.glob("*.ckpt"))
+        hint = f"; did you mean {inside[-1]}?" if inside else ""
+        raise ValueError(f"{folder}: neither a Hugging Face folder (it has no config.json) nor a checkpoint{hint}")
+    imported = import_folder(folder, families())
+    name = imported.task or ("CausalLM" if isinstance(imported.network, Decoder) else "SentenceEmbedding")
+    assert name == "CausalLM", name
+    network = imported.network
+    assert isinstance(network, Decoder)
+    task = plmlight.tasks.CausalLM(network=network, tie_head=imported.head is None)
+    if imported.head is not None:
+        with torch.no_grad():
+            task.head.weight.copy_(imported.head)
+    if (folder / "tokenizer.json").exists() or (folder / "vocab.json").exists():
+        task.tokenizer = load_tokenizer(folder)
+    return task
