@@ -71,7 +71,8 @@ class Task(Configured, pl.LightningModule):
 
     def measure(self, batch: Batch, parts: Parts) -> dict[str, Tensor]:
         """What is summed over a data set: ``<name>`` and ``<name>_count`` of each part of the loss."""
-        return {f"{name}{end}": value for name, pair in parts.items() for end, value in zip(("", "_count"), pair)}
+        sums = {name: total for name, (total, _) in parts.items()}
+        return sums | {f"{name}_count": count for name, (_, count) in parts.items()}
 
     # What Lightning calls, in the order of a step.
 

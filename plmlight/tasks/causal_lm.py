@@ -103,7 +103,7 @@ class CausalLM(Task):
         return metrics
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Scores texts: ``sample_ids`` [B], the summed ``loss`` [B] in nats, and the number of predicted ``tokens`` [B]."""
+        """Scores texts: ``sample_ids``, the summed ``loss`` in nats, and the number of predicted ``tokens``, each [B]."""
         hidden, _ = self.network(batch["input_ids"], batch.get("attention_mask"))
         rows = [self.head.loss(row, labels) for row, labels in zip(hidden, batch["labels"], strict=True)]
         return {

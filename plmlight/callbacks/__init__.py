@@ -1,0 +1,6 @@
+from plmlight.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
+from plmlight.callbacks.ema import ExponentialMovingAverage
+from plmlight.callbacks.interrupt import StopsCleanly
+from plmlight.callbacks.throughput import Throughput
+
+__all__ = ["AtomicCheckpointIO", "Checkpoints", "ExponentialMovingAverage", "StopsCleanly", "Throughput"]

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import IO, Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from plmlight.text import replace_file
+
+
+class Checkpoints(ModelCheckpoint):
+    """Keeps ``last.ckpt`` and ``best.ckpt`` in the run's folder, written after each validation.
+
+    Without validation it writes ``last.ckpt`` at the end of each epoch. A run writes over what an earlier one left in
+    the same folder.
+
+    Args:
+        folder: where; ``trainer.default_root_dir`` by default.
+        monitor: what the best one has least of.
+        every_n_steps: write ``last.ckpt`` every so many optimiser steps instead, for long runs.
+    """
+
+    def __init__(
+        self, folder: str | None = None, monitor: str | None = "val_loss", every_n_steps: int | None = None
+    ) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor=None if every_n_steps else monitor,
+            save_last=True,
+            save_top_k=0 if every_n_steps or monitor is None else 1,
+            every_n_train_steps=every_n_steps,
+            enable_version_counter=False,
+        )
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Settles the folder."""
+        if self.dirpath is None:
+            self.dirpath = trainer.default_root_dir
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives up on the best one where nothing is validated."""
+        if not trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined() or trainer.limit_val_batches == 0:
+            self.monitor, self.save_top_k = None, 0
+        super().on_train_start(trainer, pl_module)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints to a temporary file beside the place that they then take.
+
+    Lightning's own builds the whole file in memory first, and may put its temporary file on another disk, from where
+    the last step is a copy that can stop half-way.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes a checkpoint; the old file, if any, stays until the new one is complete.
+
+        Raises:
+            OSError: when it cannot be written, for example because the disk is full.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        with replace_file(path) as handle:
+            recording = _Recording(handle)
+            try:
+                torch.save(checkpoint, cast(IO[bytes], recording))
+            except RuntimeError as error:  # torch's writer forgets why the file refused
+                cause = recording.error or OSError(errno.EIO, str(error))
+                raise OSError(cause.errno, cause.strerror, str(path)) from None
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+class _Recording:
+    """A file that remembers what went wrong."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self.handle = handle
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.handle.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.handle.flush()

@@ -1,0 +1,246 @@
+"""``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line over any task and any data."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning's own calls
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
+
+import plmlight.data
+import plmlight.networks  # noqa: F401 - short class names are looked up among what is imported
+from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, StopsCleanly, Throughput
+from plmlight.cli.training_links import check_links, link_block_length, use_tokenizer_of
+from plmlight.cli.training_parser import TrainingParser
+from plmlight.tasks import Task, read_checkpoint, task_from_checkpoint
+from plmlight.text import replace_file
+
+DESCRIPTIONS = {
+    "fit": "Trains a task on a corpus.",
+    "validate": "Runs the validation set through a checkpoint.",
+    "test": "Runs the test set through a checkpoint.",
+    "predict": "Scores the predict set with a checkpoint and writes predictions.jsonl.",
+}
+
+
+def main(command: str, argv: list[str]) -> int:
+    """Runs one of the four commands.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        argv: the words after it.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ValueError: for input that does not fit, with one line for the user.
+    """
+    sys.path.insert(0, os.getcwd())  # a user's own classes, by class path
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
+    try:
+        cli = TrainingCLI(command, argv)
+        return cli.run()
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
+
+
+class TrainingCLI(LightningCLI):
+    """One command with its own parser; any `Task` and any `LightningDataModule` by class name or path.
+
+    Args:
+        command: which one.
+        argv: the words after it.
+    """
+
+    def __init__(self, command: str, argv: list[str]) -> None:
+        self.command = command
+        TrainingParser.command = command
+        super().__init__(
+            Task,
+            pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=argv,
+            run=False,
+            parser_class=TrainingParser,
+            parser_kwargs={"description": DESCRIPTIONS[command], "allow_abbrev": False},
+            save_config_callback=SaveConfigCallback if command == "fit" else None,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """``--trainer``, ``--model`` (only ``fit`` must have it) and ``--data``."""
+        fit = self.command == "fit"
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.add_lightning_class_args(self._model_class, "model", subclass_mode=True, required=fit)
+        parser.add_lightning_class_args(self._datamodule_class, "data", subclass_mode=True, required=True)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """``--ckpt_path``, and what the network takes from the data."""
+        text = {
+            "fit": "go on with this checkpoint's run: weights, optimiser, position in the data",
+            "predict": "the checkpoint; its task is rebuilt from it unless --model says otherwise",
+        }
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=text.get(self.command, text["predict"]))
+        if self.command == "predict":
+            parser.add_argument(
+                "--output", type=str | None, default=None, help="the file; predictions.jsonl by default"
+            )
+        network = "model.init_args.network.init_args"
+        for name in ("vocab_size", "pad_token_id"):
+            parser.link_arguments(f"data.{name}", f"{network}.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses ``args``; the process's own words are not looked at."""
+        self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Checks and fills in what depends on more than one class."""
+        config = self.config
+        checkpoint = config.ckpt_path
+        self.rebuilt: Task | None = None
+        if config.get("model") is None:
+            if checkpoint is None:
+                raise ValueError(f"{self.command} needs --ckpt_path CHECKPOINT, or --model with --config")
+            self.rebuilt = task_from_checkpoint(checkpoint)
+            use_tokenizer_of(self.rebuilt, config)
+        check_links(config)
+        link_block_length(config, self.rebuilt)
+        if config.trainer.default_root_dir is None:
+            files = [str(path) for path in config.get("config") or []]
+            name = Path(files[0]).stem if files else type(self.rebuilt).__name__ if self.rebuilt else "run"
+            config.trainer.default_root_dir = str(Path("runs") / name)
+
+    def instantiate_classes(self) -> None:
+        """Builds data, task and trainer, and gives the task the data's tokenizer."""
+        super().instantiate_classes()
+        if self.rebuilt is not None:
+            self.model = self.rebuilt
+        tokenizer = getattr(self.datamodule, "tokenizer", None)
+        if self.rebuilt is None and tokenizer is not None:
+            self.model.tokenizer = tokenizer
+        size = getattr(self.datamodule, "vocab_size", None)
+        if size is not None and size > self.model.network.vocab_size:
+            raise ValueError(
+                f"the data's tokenizer has {size} tokens, but the network's vocab_size is "
+                f"{self.model.network.vocab_size}: give the tokenizer that the network was trained with "
+                "(--data.tokenizer)"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Adds the callbacks and the logger that a run has unless the configuration brings its own."""
+        settings = self.config_init["trainer"]
+        callbacks = list(settings.get("callbacks") or [])
+        extra: list[tuple[type[pl.Callback], pl.Callback]] = []
+        if self.command == "fit":
+            extra += [(Throughput, Throughput()), (StopsCleanly, StopsCleanly())]
+            if settings.get("enable_checkpointing") is not False and not settings.get("fast_dev_run"):
+                extra.append((ModelCheckpoint, Checkpoints()))
+        if settings.get("enable_progress_bar") is not False:
+            extra.append((ProgressBar, RichProgressBar(refresh_rate=20)))
+        callbacks += [made for kind, made in extra if not any(isinstance(c, kind) for c in callbacks)]
+        if settings.get("logger") in (None, True):
+            folder = settings["default_root_dir"]
+            kwargs["logger"] = CSVLogger(folder, name="logs") if self.command == "fit" else False
+        plugins = settings.get("plugins") or []
+        plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
+        if not _is_sharded(settings.get("strategy")):
+            plugins.append(AtomicCheckpointIO())
+        trainer: pl.Trainer = super().instantiate_trainer(callbacks=callbacks, plugins=plugins, **kwargs)
+        return trainer
+
+    def run(self) -> int:
+        """Runs the command.
+
+        Returns:
+            The exit status: 130 where the user stopped it.
+        """
+        path = self.config.ckpt_path
+        if self.rebuilt is not None:
+            path = None
+        elif path is not None and path not in ("last", "best", "hpc", "registry"):
+            self._check_fits(path)
+        try:
+            method = getattr(self.trainer, self.command)
+            result = method(self.model, datamodule=self.datamodule, ckpt_path=path, weights_only=True)
+        except (SystemExit, KeyboardInterrupt):
+            if not self.trainer.interrupted:
+                raise
+            self._say_interrupted()
+            return 130
+        if self.trainer.is_global_zero:
+            if self.command == "fit":
+                self._say_what_next()
+            elif self.command == "predict":
+                self._write_predictions(result or [])
+        return 0
+
+    def _check_fits(self, path: str) -> None:
+        """Says in one line what Lightning would say in a traceback, much later."""
+        checkpoint = read_checkpoint(path)
+        mine = {name: tuple(tensor.shape) for name, tensor in self.model.state_dict().items()}
+        theirs = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+        for name in sorted(mine.keys() | theirs.keys()):
+            if mine.get(name) != theirs.get(name):
+                raise ValueError(
+                    f"{path}: does not fit this configuration: {name} is {theirs.get(name, 'missing')} there and "
+                    f"{mine.get(name, 'missing')} here"
+                )
+        tokenizer = self.model.tokenizer
+        if tokenizer is not None and checkpoint.get("tokenizer") not in (None, tokenizer.to_str()):
+            raise ValueError(f"{path}: was trained with another tokenizer than the data has now")
+
+    def _last_checkpoint(self) -> Path | None:
+        for callback in self.trainer.checkpoint_callbacks:
+            path = getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
+            if path:
+                return Path(os.path.relpath(path))
+        return None
+
+    def _say_interrupted(self) -> None:
+        saved = next((c.saved for c in self.trainer.callbacks if isinstance(c, StopsCleanly) and c.saved), None)
+        if saved is not None and self.trainer.is_global_zero:
+            words = " ".join(sys.argv[1:]) if sys.argv[1:2] == ["fit"] else "fit ..."
+            print(
+                f"plmlight fit: interrupted; go on with:\n  python -m plmlight {words} --ckpt_path {saved}",
+                file=sys.stderr,
+            )
+
+    def _say_what_next(self) -> None:
+        path = self._last_checkpoint()
+        if path is None:
+            return
+        bundle = Path("bundles") / Path(self.trainer.default_root_dir).name
+        print(
+            f"\nThe checkpoint is {path}. Next:\n"
+            f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"
+            f'  python -m plmlight infer {bundle} --text "def " --max_new_tokens 128'
+        )
+
+    def _write_predictions(self, batches: list[dict[str, torch.Tensor]]) -> None:
+        path = Path(self.config.output or Path(self.trainer.default_root_dir) / "predictions.jsonl")
+        with replace_file(path, "w") as handle:
+            for batch in batches:
+                columns = {name: values.tolist() for name, values in batch.items()}
+                for row in zip(*columns.values(), strict=True):
+                    handle.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
+        print(f"wrote {path}")
+
+
+def _is_sharded(strategy: Any) -> bool:
+    return "ModelParallel" in type(strategy).__name__ or "model_parallel" in str(strategy)

@@ -1,0 +1,92 @@
+"""What one class of a configuration takes from another."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import tempfile
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+from jsonargparse import Namespace
+
+from plmlight.nn import build
+from plmlight.tasks import Task
+from plmlight.text import replace_file
+
+
+def check_links(config: Namespace) -> None:
+    """Refuses a value for what is taken from the data's tokenizer: it would be ignored without a word.
+
+    Args:
+        config: as parsed.
+
+    Raises:
+        ValueError: for such a value.
+    """
+    network = _arguments(config.get("model"), "network")
+    if network is None:
+        return
+    defaults = {"vocab_size": None, "pad_token_id": _default(config.model.init_args.network.class_path, "pad_token_id")}
+    for name, default in defaults.items():
+        given = network.get(name)
+        if given is not None and given != default:
+            raise ValueError(
+                f"model.network.{name} {given} was given, but it is taken from the data's tokenizer: leave it out"
+            )
+
+
+def link_block_length(config: Namespace, task: Task | None) -> None:
+    """Sets ``data.block_length`` to what the network reads at most, where it was not given.
+
+    Args:
+        config: changed in place.
+        task: what was rebuilt from a checkpoint, else None: then the configuration says it.
+
+    Raises:
+        ValueError: when the network does not say how much it reads.
+    """
+    data = config.data.get("init_args")
+    if data is None or "block_length" not in data or data.block_length is not None:
+        return
+    if task is not None:
+        length: int | None = task.network.max_length
+        objective = getattr(task, "objective", None)
+    else:
+        network = _arguments(config.model, "network")
+        length = None if network is None else network.get("max_length")
+        named = config.model.init_args.get("objective")
+        objective = None if named is None else build(named.as_dict())
+    if length is None:
+        raise ValueError("data.block_length is missing: the network does not say its max_length, so give it")
+    data.block_length = length if objective is None else objective.source_length(length)
+
+
+def use_tokenizer_of(task: Task, config: Namespace) -> None:
+    """Lets the data read text with a checkpoint's tokenizer, where none was given.
+
+    Args:
+        task: of the checkpoint.
+        config: changed in place.
+    """
+    data = config.data.get("init_args")
+    if task.tokenizer is None or data is None or "tokenizer" not in data or data.tokenizer is not None:
+        return
+    text = task.tokenizer.to_str()
+    name = f"plmlight-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    path = Path(tempfile.gettempdir()) / name
+    with replace_file(path, "w") as handle:
+        handle.write(text)
+    data.tokenizer = str(path)
+
+
+def _arguments(owner: Any, name: str) -> Namespace | None:
+    """The arguments of an object within another's, or None where it has none."""
+    inner = owner.init_args.get(name) if owner is not None and "init_args" in owner else None
+    return inner.get("init_args") if isinstance(inner, Namespace) else None
+
+
+def _default(path: str, name: str) -> Any:
+    parameter = inspect.signature(locate(path)).parameters.get(name)  # type: ignore[arg-type]
+    return None if parameter is None else parameter.default

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import ClassVar, NoReturn
+
+import lightning.pytorch as pl
+from lightning.pytorch.cli import LightningArgumentParser
+
+from plmlight.cli.arguments import explain, option_names
+from plmlight.nn import Network
+from plmlight.objectives import Objective
+from plmlight.optim import OptimizerFactory, Schedule
+from plmlight.tasks import Task
+from plmlight.text import nearest
+
+ROLES: dict[str, type] = {
+    "model": Task,
+    "data": pl.LightningDataModule,
+    "network": Network,
+    "objective": Objective,
+    "optimizer": OptimizerFactory,
+    "schedule": Schedule,
+    "callbacks": pl.Callback,
+}
+"""What class each key wants, to offer the nearest name for a wrong one."""
+
+
+class TrainingParser(LightningArgumentParser):
+    """Lightning's parser, whose errors are one line with the nearest valid name, and exit status 2."""
+
+    command: ClassVar[str] = "fit"
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints the mistake as one line and leaves the process.
+
+        Args:
+            message: what argparse or jsonargparse says.
+            ex: the exception behind it.
+
+        Raises:
+            SystemExit: always, with status 2.
+        """
+        line = explain_class(message) or explain(message, option_names(self))
+        print(f"plmlight {self.command}: {line}", file=sys.stderr)
+        raise SystemExit(2) from ex
+
+
+def explain_class(message: str) -> str | None:
+    """One line for a class that does not exist, or None for any other mistake."""
+    text = " ".join(message.split())
+    key = re.search(r'Parser key "([^"]+)"', text)
+    wrong = re.search(r"Expected a dot import path string: (\S+)", text) or re.search(
+        r"(?:Import path|class_path) ['\"]?([\w.]+)['\"]? .*?(?:not correspond|could not|cannot|unable)", text, re.I
+    )
+    if key is None or wrong is None:
+        return None
+    name = wrong[1].strip("'\"")
+    role = ROLES.get(key[1].split(".")[-1])
+    return f"{key[1]}: there is no class {name!r}{nearest(name, _names_below(role)) if role else ''}"
+
+
+def _names_below(role: type) -> Iterable[str]:
+    for cls in role.__subclasses__():
+        if not getattr(cls, "__abstractmethods__", None) and not cls.__name__.startswith("_"):
+            yield cls.__name__
+        yield from _names_below(cls)
