@@ -1,0 +1,206 @@
+"""Documents in one long stream of tokens, cut into blocks of equal length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plmlight.data.sampling import Indices, epoch_offset
+
+
+class TokenStream:
+    """Some stretches of a token file, read as one stream.
+
+    Args:
+        tokens: [N], uint16 or uint32, most often a memory map.
+        documents: [M+1], where each document starts, and N.
+        stretches: [K, 2], the first token and the one after the last of each stretch, in order; None for all.
+    """
+
+    def __init__(self, tokens: NDArray[np.unsignedinteger], documents: Indices, stretches: Indices | None = None):
+        stretches = np.array([[0, len(tokens)]]) if stretches is None else stretches[stretches[:, 0] < stretches[:, 1]]
+        lengths = stretches[:, 1] - stretches[:, 0]
+        self._mapped = str(tokens.filename) if isinstance(tokens, np.memmap) else None
+        self._dtype = tokens.dtype
+        self._tokens = np.asarray(tokens)
+        self._first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(lengths) else lengths
+        self._shift = stretches[:, 0] - self._first
+        self._ends = self._first + lengths
+        self._length = int(lengths.sum())
+        self.documents = self._within(documents[:-1], stretches)
+
+    def _within(self, starts: Indices, stretches: Indices) -> Indices:
+        """Where documents start in the stream; a stretch that begins inside a document starts one as well."""
+        place = np.searchsorted(stretches[:, 0], starts, "right") - 1
+        inside = (place >= 0) & (starts < stretches[place, 1]) if len(stretches) else np.zeros(len(starts), bool)
+        return np.unique(np.concatenate([starts[inside] - self._shift[place[inside]], self._first]))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A memory map travels to a worker process as its file's name, not as its content."""
+        return self.__dict__ | ({"_tokens": None} if self._mapped else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._mapped:
+            self._tokens = np.asarray(np.memmap(self._mapped, self._dtype, "r"))
+
+    def gather(self, starts: Indices, length: int) -> Indices:
+        """Reads blocks.
+
+        Args:
+            starts: [B], where they start in the stream.
+            length: L.
+
+        Returns:
+            [B, L], int64; beyond the stream's end its last token is repeated.
+        """
+        stretch = np.searchsorted(self._first, starts, "right") - 1
+        whole = starts + length <= self._ends[stretch]
+        if whole.all():
+            return self._windows(starts + self._shift[stretch], length)
+        found = np.empty((len(starts), length), dtype=np.int64)
+        found[whole] = self._windows((starts + self._shift[stretch])[whole], length)
+        positions = np.minimum(starts[~whole, None] + np.arange(length), self._length - 1)
+        found[~whole] = self._tokens[positions + self._shift[np.searchsorted(self._first, positions, "right") - 1]]
+        return found
+
+    def _windows(self, places: Indices, length: int) -> Indices:
+        if not len(places):
+            return np.empty((0, length), dtype=np.int64)
+        return np.lib.stride_tricks.sliding_window_view(self._tokens, length)[places].astype(np.int64)
+
+    def document_numbers(self, starts: Indices, length: int) -> Indices:
+        """Numbers the documents of each block.
+
+        Args:
+            starts: [B], where the blocks start in the stream.
+            length: L.
+
+        Returns:
+            [B, L], 1 for the first document that a block touches, 2 for the next, ...
+        """
+        first = np.searchsorted(self.documents, starts, "right")
+        counts = np.searchsorted(self.documents, starts + length, "left") - first
+        rows = np.repeat(np.arange(len(starts)), counts)
+        which = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+        begins = np.zeros((len(starts), length), dtype=np.int64)
+        begins[rows, self.documents[which] - starts[rows]] = 1
+        return 1 + np.cumsum(begins, axis=1)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A stream as numbered blocks.
+
+    Args:
+        stream: the tokens.
+        block_length: L.
+        overlap: how many tokens a block repeats of the block before. 1 lets a model that predicts the next token
+            predict each token once.
+        isolate_documents: number the documents in ``attention_mask``, so that they do not see each other.
+        cover: keep the windows fixed and pad the last one, so that each token is in a block; else leave the remainder
+            out, and shift all windows by another offset in each epoch.
+        pad_token_id: what fills a padded block.
+        seed: of the offsets.
+    """
+
+    stream: TokenStream
+    block_length: int
+    overlap: int = 1
+    isolate_documents: bool = False
+    cover: bool = False
+    pad_token_id: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.block_length:
+            raise ValueError(
+                f"overlap {self.overlap} must be at least 0 and less than block_length {self.block_length}"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Tokens from one block's start to the next one's."""
+        return self.block_length - self.overlap
+
+    def __len__(self) -> int:
+        """The number of blocks in an epoch, the same in each."""
+        beyond = len(self.stream) - self.overlap
+        if self.cover:
+            return max(0, -(-beyond // self.stride))
+        if len(self.stream) < self.block_length:
+            return 0
+        return max(1, (beyond - self.stride + 1) // self.stride)
+
+    def offset(self, epoch: int) -> int:
+        """How far the windows are shifted in an epoch.
+
+        Args:
+            epoch: of at least 0.
+
+        Returns:
+            Tokens, less than the stride.
+        """
+        spare = len(self.stream) - self.overlap - len(self) * self.stride
+        return 0 if self.cover else epoch_offset(min(spare, self.stride - 1), self.seed, epoch)
+
+    def batch(self, sample_ids: Indices, epoch: int) -> dict[str, Tensor]:
+        """Reads blocks, all with one indexing of the memory map but those that a document held out interrupts.
+
+        Args:
+            sample_ids: [B], numbers of blocks; -1 for a row of padding.
+            epoch: of at least 0.
+
+        Returns:
+            ``input_ids`` and ``attention_mask`` [B, L], ``sample_ids`` [B], ``epoch`` [], all int64.
+        """
+        starts = np.maximum(sample_ids, 0) * self.stride + self.offset(epoch)
+        input_ids = self.stream.gather(starts, self.block_length)
+        if self.isolate_documents:
+            mask = self.stream.document_numbers(starts, self.block_length)
+        else:
+            mask = np.ones_like(input_ids)
+        valid = np.where(sample_ids < 0, 0, len(self.stream) - starts)  # [B]
+        if (valid < self.block_length).any():
+            padding = np.arange(self.block_length) >= valid[:, None]
+            input_ids[padding] = self.pad_token_id
+            mask[padding] = 0
+        return {
+            "input_ids": torch.from_numpy(input_ids),
+            "attention_mask": torch.from_numpy(mask),
+            "sample_ids": torch.from_numpy(sample_ids.astype(np.int64)),
+            "epoch": torch.tensor(epoch),
+        }
+
+
+def packing_report(documents: Indices, block_length: int, overlap: int = 1) -> dict[str, float | int]:
+    """What packing costs.
+
+    Args:
+        documents: [M+1], where each document starts, and the number of tokens.
+        block_length: L.
+        overlap: as in `Blocks`.
+
+    Returns:
+        ``block_length``; ``blocks``; ``padding_percent``: padding in the blocks that cover each token;
+        ``truncated_percent``: documents that a block's end cuts in two.
+    """
+    total, stride = int(documents[-1]), block_length - overlap
+    blocks = max(1, -(-(total - overlap) // stride))
+    capacity = overlap + blocks * stride
+    ends = np.maximum(documents[1:] - 1 - overlap, 0) // stride  # the block in which a document's last token is new
+    cut = np.maximum(documents[:-1] - overlap, 0) // stride != ends
+    return {
+        "block_length": block_length,
+        "blocks": blocks,
+        "padding_percent": round(100 * (capacity - total) / capacity, 4),
+        "truncated_percent": round(100 * float(cut.mean()), 4),
+    }

@@ -1,0 +1,290 @@
+"""Sources of text become documents, streamed: no file is held in memory as a whole."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import json
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO, Any, Literal, NamedTuple
+
+import fsspec
+import zstandard
+
+from plmlight.data.sources import Source, compression, open_dataset
+from plmlight.text import nearest
+
+DocumentUnit = Literal["file", "line", "paragraph"]
+PIECE = 2**16
+"""Characters after which a long document is cut for the tokenizer, at the next space between two words."""
+
+_BLOCK = 2**20
+_LONGEST = 64 * PIECE
+_BETWEEN_WORDS = re.compile(r"(?<=\S)(?= \S)")
+_BETWEEN_LINES = re.compile(r"(?<=\S\n)(?=\S)")
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile)
+
+
+class Piece(NamedTuple):
+    """A part of a document, and whether it is the last one."""
+
+    text: str
+    last: bool
+
+
+def read(sources: Sequence[Source], text_field: str = "text", document: DocumentUnit = "file") -> Iterator[Piece]:
+    """Streams documents in the order of their sources. Empty documents are left out.
+
+    Args:
+        sources: what `resolve` found.
+        text_field: the key (jsonl) or column (csv, tsv, parquet, data sets) that holds the text.
+        document: what a document is in a plain text file: the file, each line, or each paragraph (blank lines between).
+
+    Yields:
+        Pieces of at most a few megabytes; the pieces of a document concatenate to its text.
+
+    Raises:
+        ValueError: for bytes that are not UTF-8 (file and offset), damaged compression, a missing field or column (file
+            and line), a named file without text, or no text at all.
+    """
+    anything = False
+    for source in sources:
+        something = False
+        for piece in _cut_all(_documents(source, text_field, document)):
+            something = True
+            yield piece
+        if not something and source.named:
+            raise ValueError(f"{source.name}: the file has no text")
+        anything = anything or something
+    if not anything:
+        raise ValueError(f"{sources[0].name} and {len(sources) - 1} more: no text in any of them")
+
+
+class Documents:
+    """The documents of some sources as whole strings, to go through as often as needed.
+
+    Args:
+        sources: what `resolve` found.
+        text_field: as in `read`.
+        document: as in `read`.
+        limit: stop after so many characters.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], text_field: str, document: DocumentUnit, limit: int | None = None
+    ) -> None:
+        self._arguments = (sources, text_field, document)
+        self._limit = limit
+
+    def __iter__(self) -> Iterator[str]:
+        seen = 0
+        for piece in read(*self._arguments):
+            if self._limit is not None and seen >= self._limit:
+                return
+            seen += len(piece.text)
+            yield piece.text
+
+
+def _documents(source: Source, field: str, document: DocumentUnit) -> Iterator[Iterable[str]]:
+    """Each document as an iterable of strings that concatenate to it."""
+    if source.kind == "text":
+        if document == "file":
+            return iter([_decoded(source)])
+        grouped = _lines(source) if document == "line" else _paragraphs(_lines(source))
+        return ([text] for text in grouped if text.strip())
+    return ([text] for text in _READ[source.kind](source, field) if text)
+
+
+def _cut_all(documents: Iterable[Iterable[str]]) -> Iterator[Piece]:
+    for chunks in documents:
+        text = ""
+        for chunk in chunks:
+            text += chunk
+            start = 0
+            while len(text) - start > PIECE and (end := _cut(text, start + PIECE)):
+                yield Piece(text[start:end], last=False)
+                start = end
+            text = text[start:]
+        # a cut is always followed by text, so that what is left over is empty only when the whole document is
+        if text:
+            yield Piece(text, last=True)
+
+
+def _cut(text: str, at_least: int) -> int | None:
+    """Where a document can be cut without changing its tokens: before a space, else after a line's end."""
+    found = _BETWEEN_WORDS.search(text, at_least) or _BETWEEN_LINES.search(text, at_least)
+    if found:
+        return found.start()
+    return at_least if len(text) - at_least > _LONGEST else None  # a desert of one word: cut it anywhere
+
+
+def _blocks(source: Source) -> Iterator[bytes]:
+    with fsspec.open(source.name, "rb") as raw:
+        try:
+            yield from _UNPACK[compression(source.name)](raw)
+        except _DAMAGED as error:
+            raise ValueError(f"{source.name}: the compressed data is damaged or cut off ({error})") from None
+
+
+def _plain(raw: IO[bytes]) -> Iterator[bytes]:
+    while block := raw.read(_BLOCK):
+        yield block
+
+
+def _zstandard(raw: IO[bytes]) -> Iterator[bytes]:
+    frame = None
+    for block in _plain(raw):
+        while block:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(block)
+            block = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None:
+        raise EOFError("the last frame has no end")
+
+
+def _through(opened: Callable[[Any], Any]) -> Callable[[IO[bytes]], Iterator[bytes]]:
+    def unpack(raw: IO[bytes]) -> Iterator[bytes]:
+        with opened(raw) as unpacked:
+            yield from _plain(unpacked)
+
+    return unpack
+
+
+_UNPACK: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
+    "": _plain,
+    ".gz": _through(lambda raw: gzip.GzipFile(fileobj=raw)),
+    ".bz2": _through(bz2.BZ2File),
+    ".xz": _through(lzma.LZMAFile),
+    ".zst": _zstandard,
+}
+
+
+def _decoded(source: Source) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    read_bytes = 0
+    for block in _blocks(source):
+        offset = read_bytes - len(decoder.getstate()[0])
+        text = _decode(decoder, block, False, source, offset)
+        yield text.removeprefix("\ufeff") if read_bytes == 0 else text
+        read_bytes += len(block)
+    yield _decode(decoder, b"", True, source, read_bytes - len(decoder.getstate()[0]))
+
+
+def _decode(decoder: codecs.IncrementalDecoder, block: bytes, final: bool, source: Source, offset: int) -> str:
+    try:
+        return decoder.decode(block, final)
+    except UnicodeDecodeError as error:
+        where = offset + error.start
+        unpacked = " of the unpacked text" if compression(source.name) else ""
+        byte = error.object[error.start]
+        raise ValueError(
+            f"{source.name}: byte 0x{byte:02x} at offset {where}{unpacked} is not UTF-8; convert the file to UTF-8"
+        ) from None
+
+
+def _lines(source: Source) -> Iterator[str]:
+    """Lines without their end, split at line feeds only."""
+    rest = ""
+    for chunk in _decoded(source):
+        *lines, rest = (rest + chunk).split("\n")
+        for line in lines:
+            yield line.removesuffix("\r")
+    if rest:
+        yield rest
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
+    held: list[str] = []
+    for line in lines:
+        if line.strip():
+            held.append(line)
+        elif held:
+            yield "\n".join(held)
+            held = []
+    yield "\n".join(held)
+
+
+def _jsonl(source: Source, field: str) -> Iterator[str]:
+    for number, line in enumerate(_lines(source), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{source.name}:{number}: not a line of JSON ({error})") from None
+        if not isinstance(entry, dict):
+            raise ValueError(f"{source.name}:{number}: expected an object with a field {field!r}, got {line[:40]}")
+        yield _text(entry, field, f"{source.name}:{number}")
+
+
+def _table(source: Source, field: str) -> Iterator[str]:
+    csv.field_size_limit(2**31 - 1)
+    lines = (f"{line}\n" for line in _lines(source))
+    rows = csv.reader(lines, delimiter="\t" if source.kind == "tsv" else ",", strict=True)
+    try:
+        header = next(rows, [])
+        if not header:
+            return
+        column = _column(header, field, f"{source.name}:1")
+        for row in rows:
+            if row and len(row) <= column:
+                raise ValueError(f"{source.name}:{rows.line_num}: has {len(row)} columns, expected {len(header)}")
+            if row:
+                yield row[column]
+    except csv.Error as error:
+        raise ValueError(f"{source.name}:{rows.line_num}: not a row of CSV ({error})") from None
+
+
+def _parquet(source: Source, field: str) -> Iterator[str]:
+    import pyarrow
+    import pyarrow.parquet
+
+    with fsspec.open(source.name, "rb") as raw:
+        try:
+            table = pyarrow.parquet.ParquetFile(raw)
+        except pyarrow.ArrowInvalid as error:
+            raise ValueError(f"{source.name}: not a parquet file ({error})") from None
+        _column(table.schema_arrow.names, field, source.name)
+        row = 0
+        for batch in table.iter_batches(batch_size=1024, columns=[field]):
+            for value in batch.column(0).to_pylist():
+                row += 1
+                yield _text({field: value}, field, f"{source.name}: row {row}")
+
+
+def _dataset(source: Source, field: str) -> Iterator[str]:
+    table = open_dataset(source.name)
+    _column(table.column_names, field, source.name)
+    for start in range(0, len(table), 1024):
+        for row, value in enumerate(table[start : start + 1024][field], start + 1):
+            yield _text({field: value}, field, f"{source.name}: row {row}")
+
+
+_READ: dict[str, Callable[[Source, str], Iterator[str]]] = {
+    "jsonl": _jsonl,
+    "csv": _table,
+    "tsv": _table,
+    "parquet": _parquet,
+    "dataset": _dataset,
+}
+
+
+def _text(entry: dict[str, Any], field: str, where: str) -> str:
+    if field not in entry:
+        raise ValueError(f"{where}: there is no field {field!r}{nearest(field, map(str, entry))}")
+    value = entry[field]
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: field {field!r} is {type(value).__name__}, expected a string")
+    return value
+
+
+def _column(names: Sequence[str], field: str, where: str) -> int:
+    if field not in names:
+        raise ValueError(f"{where}: there is no column {field!r}{nearest(field, names)}")
+    return list(names).index(field)
