@@ -68,7 +68,7 @@ class TextGenerator:
         if len(each) != len(texts):
             raise ValueError(f"{len(texts)} texts came with {len(each)} options")
         settled = [self._settle(option, changes) for option in each]
-        prompts = [self._encode(text) for text in texts]
+        prompts = [self.encode(text) for text in texts]
         order = sorted(range(len(texts)), key=lambda place: -len(prompts[place]))
         answers: list[list[Hypothesis]] = [[] for _ in texts]
         for first in range(0, len(order), batch_size):
@@ -98,7 +98,7 @@ class TextGenerator:
         Raises:
             ValueError: as `generate`, and for options that make several answers.
         """
-        return stream(self.model, self._encode(text), self._settle(options, changes), self.tokenizer)
+        return stream(self.model, self.encode(text), self._settle(options, changes), self.tokenizer)
 
     def _settle(self, options: DecodingOptions | None, changes: dict[str, Any]) -> DecodingOptions:
         unknown = sorted(changes.keys() - {field.name for field in dataclasses.fields(DecodingOptions)})
@@ -110,7 +110,15 @@ class TextGenerator:
             settled = dataclasses.replace(settled, eos_token_id=self.options.eos_token_id)
         return settled
 
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a prompt.
+
+        Args:
+            text: the prompt.
+
+        Returns:
+            Token ids; the bos token alone for an empty text, where there is one.
+        """
         ids: list[int] = self.tokenizer.encode(text).ids
         if not ids and self.bos_token_id is not None:
             return [self.bos_token_id]

@@ -1,0 +1,20 @@
+"""Runs bundles on ONNX Runtime. Needs numpy, onnxruntime and tokenizers; loads no torch and no lightning."""
+
+from plmlight.runtime.bundle import Bundle, read_bundle, verify
+from plmlight.runtime.generation import GenerationModel, load, open_bundle
+from plmlight.runtime.golden import Replay, replay
+from plmlight.runtime.providers import PROVIDERS
+from plmlight.runtime.threads import allowed_threads
+
+__all__ = [
+    "PROVIDERS",
+    "Bundle",
+    "GenerationModel",
+    "Replay",
+    "allowed_threads",
+    "load",
+    "open_bundle",
+    "read_bundle",
+    "replay",
+    "verify",
+]

@@ -1,0 +1,68 @@
+"""A decoder graph in plain ONNX whose cache grows by concatenation: runs on every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+from onnxruntime import OrtValue
+
+from plmlight.runtime.graph import Signature
+
+
+class ConcatenatedCache:
+    """A `LanguageModel` on such a graph. Batches are padded on the left; the cache stays on the device.
+
+    Args:
+        session: the graph.
+        max_length: the most tokens of a row.
+        pad_token_id: fills up short rows; the mask hides it.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, max_length: int | None, pad_token_id: int = 0) -> None:
+        self.max_length = max_length
+        self._session = session
+        self._signature = Signature.of(session)
+        self._pad = pad_token_id
+        self._mask = np.zeros((0, 0), dtype=np.int64)
+        self._past: list[OrtValue] = []
+
+    def start(self, prompts: Sequence[Sequence[int]]) -> np.ndarray:
+        """See `plmlight.decoding.LanguageModel.start`."""
+        longest = max(map(len, prompts))
+        ids = np.full((len(prompts), longest), self._pad, dtype=np.int64)
+        self._mask = np.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, longest - len(prompt) :] = prompt
+            self._mask[row, longest - len(prompt) :] = 1
+        self._past = [self._signature.place(empty) for empty in self._signature.empty_cache(len(prompts), 0)]
+        return self._run(ids)
+
+    def step(self, tokens: Sequence[int]) -> np.ndarray:
+        """See `plmlight.decoding.LanguageModel.step`."""
+        self._mask = np.pad(self._mask, ((0, 0), (0, 1)), constant_values=1)
+        return self._run(np.asarray(tokens, dtype=np.int64)[:, None])
+
+    def select(self, rows: Sequence[int]) -> None:
+        """See `plmlight.decoding.LanguageModel.select`; columns that only rows now gone needed go too."""
+        mask = self._mask[list(rows)]
+        padding = int(mask.argmax(axis=1).min())
+        self._mask = np.ascontiguousarray(mask[:, padding:])
+        self._past = [
+            self._signature.place(np.ascontiguousarray(past.numpy()[list(rows), :, padding:])) for past in self._past
+        ]
+
+    def _run(self, ids: np.ndarray) -> np.ndarray:
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("input_ids", ids)
+        binding.bind_cpu_input("attention_mask", self._mask)
+        binding.bind_output("logits", "cpu")
+        for name, past in zip(self._signature.past, self._past, strict=True):
+            binding.bind_ortvalue_input(name, past)
+        for name in self._signature.present:
+            binding.bind_output(name, self._signature.device)
+        self._session.run_with_iobinding(binding)
+        logits, *self._past = binding.get_outputs()
+        scores: np.ndarray = logits.numpy()[:, -1]
+        return scores
