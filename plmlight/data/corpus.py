@@ -92,7 +92,7 @@ class TextCorpus(LightningDataModule):
         self._cache = Cache(cache_folder, text_field, document)
         self.tokenizer: Tokenizer = self._tokenizer(files, tokenizer, tokenizer_kind, tokenizer_vocab_size)
         self._names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
-        self._shards = {stage: self._prepared(name) for stage, name in self._names.items() if name}
+        self._shards = {stage: self._prepared(names) for stage, names in self._names.items() if names}
         self._state: dict[str, Any] | None = None
         self._loader: TrainingLoader | None = None
 

@@ -28,6 +28,7 @@ class TokenStream:
         self._mapped = str(tokens.filename) if isinstance(tokens, np.memmap) else None
         self._dtype = tokens.dtype
         self._tokens = np.asarray(tokens)
+        self._view: NDArray[Any] | None = None  # [N-L+1, L], all windows without a copy
         self._first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(lengths) else lengths
         self._shift = stretches[:, 0] - self._first
         self._ends = self._first + lengths
@@ -45,7 +46,7 @@ class TokenStream:
 
     def __getstate__(self) -> dict[str, Any]:
         """A memory map travels to a worker process as its file's name, not as its content."""
-        return self.__dict__ | ({"_tokens": None} if self._mapped else {})
+        return self.__dict__ | {"_view": None} | ({"_tokens": None} if self._mapped else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -75,7 +76,9 @@ class TokenStream:
     def _windows(self, places: Indices, length: int) -> Indices:
         if not len(places):
             return np.empty((0, length), dtype=np.int64)
-        return np.lib.stride_tricks.sliding_window_view(self._tokens, length)[places].astype(np.int64)
+        if self._view is None or self._view.shape[1] != length:
+            self._view = np.lib.stride_tricks.sliding_window_view(self._tokens, length)
+        return self._view[places].astype(np.int64)
 
     def document_numbers(self, starts: Indices, length: int) -> Indices:
         """Numbers the documents of each block.

@@ -138,10 +138,13 @@ def _below(system: Any, folder: str, name: str, found: dict[str, Any]) -> list[S
 def _standard_library() -> list[Source]:
     root = Path(sysconfig.get_paths()["stdlib"])
     skipped = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
-    files = [file for file in sorted(root.rglob("*.py")) if not skipped & set(file.relative_to(root).parts)]
+    files = []
+    for folder, below, names in os.walk(root):
+        below[:] = set(below) - skipped
+        files += [Path(folder, name) for name in names if name.endswith(".py")]
     if not files:
         raise ValueError(f"python-stdlib: this Python has no source text under {root}; name a file of your own instead")
-    return [Source(str(file), "text", file.stat().st_size, named=False) for file in files]
+    return [Source(str(file), "text", file.stat().st_size, named=False) for file in sorted(files)]
 
 
 def _suffixes(name: str) -> tuple[str, str]:
