@@ -8,8 +8,6 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plmlight.text import nearest
-
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
@@ -25,7 +23,7 @@ def activation_function(name: str) -> Callable[[Tensor], Tensor]:
         ValueError: for a name that is none of them.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"activation {name!r} is not known{nearest(name, ACTIVATIONS)}")
+        raise ValueError(f"activation {name!r} is not known; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
 
 
