@@ -1,6 +1,7 @@
 from plmlight.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from plmlight.callbacks.ema import ExponentialMovingAverage
 from plmlight.callbacks.interrupt import StopsCleanly
+from plmlight.callbacks.progress import ProgressBar
 from plmlight.callbacks.throughput import Throughput
 
-__all__ = ["AtomicCheckpointIO", "Checkpoints", "ExponentialMovingAverage", "StopsCleanly", "Throughput"]
+__all__ = ["AtomicCheckpointIO", "Checkpoints", "ExponentialMovingAverage", "ProgressBar", "StopsCleanly", "Throughput"]

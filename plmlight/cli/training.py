@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # Lightning's
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
 import plmlight.data
 import plmlight.networks  # noqa: F401 - short class names are looked up among what is imported
-from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, StopsCleanly, Throughput
+from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ProgressBar, StopsCleanly, Throughput
 from plmlight.cli.training_links import check_links, link_block_length, use_tokenizer_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.tasks import Task, read_checkpoint, task_from_checkpoint
@@ -48,12 +50,14 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: for input that does not fit, with one line for the user.
     """
     sys.path.insert(0, os.getcwd())  # a user's own classes, by class path
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
+    _quieten()
     try:
         cli = TrainingCLI(command, argv)
         return cli.run()
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
+    except ValueError as error:
+        raise _first(error) from None
 
 
 class TrainingCLI(LightningCLI):
@@ -152,7 +156,7 @@ class TrainingCLI(LightningCLI):
             if settings.get("enable_checkpointing") is not False and not settings.get("fast_dev_run"):
                 extra.append((ModelCheckpoint, Checkpoints()))
         if settings.get("enable_progress_bar") is not False:
-            extra.append((ProgressBar, RichProgressBar(refresh_rate=20)))
+            extra.append((LightningProgressBar, ProgressBar()))
         callbacks += [made for kind, made in extra if not any(isinstance(c, kind) for c in callbacks)]
         if settings.get("logger") in (None, True):
             folder = settings["default_root_dir"]
@@ -240,6 +244,27 @@ class TrainingCLI(LightningCLI):
                 for row in zip(*columns.values(), strict=True):
                     handle.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
         print(f"wrote {path}")
+
+
+def _quieten() -> None:
+    """Leaves out what Lightning says about things that are meant to be so."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: not any(word in record.getMessage() for word in ("litlogger", "TPU available", "Seed set"))
+    )
+    for message in (
+        ".*exists and is not empty",
+        ".*You have overridden `on_(before|after)_batch_transfer`",
+        ".*does not have many workers",
+        ".*isinstance.treespec, LeafSpec",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first: jsonargparse wraps a constructor's error in its own, of many lines."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
 
 
 def _is_sharded(strategy: Any) -> bool:

@@ -51,9 +51,10 @@ def explain_class(message: str) -> str | None:
     """One line for a class that does not exist, or None for any other mistake."""
     text = " ".join(message.split())
     key = re.search(r'Parser key "([^"]+)"', text)
-    wrong = re.search(r"Expected a dot import path string: (\S+)", text) or re.search(
-        r"(?:Import path|class_path) ['\"]?([\w.]+)['\"]? .*?(?:not correspond|could not|cannot|unable)", text, re.I
-    )
+    wrong = re.search(r"Expected a dot import path string: (\S+)", text)
+    missing = re.search(r"Problem with given class_path '([^']+)': (.*?)(?: - |$)", text)
+    if key is not None and missing is not None:
+        return f"{key[1]}: there is no class {missing[1]!r}: {missing[2]} (looked for in this folder and on PYTHONPATH)"
     if key is None or wrong is None:
         return None
     name = wrong[1].strip("'\"")

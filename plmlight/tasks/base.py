@@ -15,7 +15,7 @@ from plmlight.metrics import Sums
 from plmlight.nn import Configured, Network, config_of
 from plmlight.objectives import Batch, KeyedRandom
 from plmlight.objectives.base import Parts
-from plmlight.optim import AdamW, Constant, OptimizerFactory, Schedule
+from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
 from plmlight.tasks.checkpoint import ARGUMENTS, TASK, TOKENIZER, task_from_checkpoint
 from plmlight.tasks.sharding import shard
 from plmlight.tasks.step_seed import seed_step
@@ -31,8 +31,8 @@ class Task(Configured, pl.LightningModule):
 
     Args:
         network: the backbone.
-        optimizer: makes the optimiser.
-        schedule: the learning rate over the run.
+        optimizer: makes the optimiser; `AdamW` by default.
+        schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of the objective's random choices.
     """
 
@@ -42,13 +42,16 @@ class Task(Configured, pl.LightningModule):
     def __init__(
         self,
         network: Network,
-        optimizer: OptimizerFactory = AdamW(),  # noqa: B008 - it has no state
-        schedule: Schedule = Constant(),  # noqa: B008
+        optimizer: OptimizerFactory | None = None,
+        schedule: Schedule | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
-        self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
+        # None in the signature, as an object there would lend its arguments to another class named on the command line
+        self.optimizer = optimizer if optimizer is not None else AdamW()
+        self.schedule = schedule if schedule is not None else WarmupCosine()
+        self.seed = seed
         self.tokenizer = None
         config = config_of(self)
         self.class_path: str = config["class_path"]  # now, as sharding changes the class
@@ -174,7 +177,8 @@ class Task(Configured, pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what builds the task again, and the seed of the run."""
         checkpoint[TASK] = self.class_path
-        checkpoint[ARGUMENTS] = dict(self.hparams)
+        chosen = {name: getattr(self, name, None) for name, value in self.hparams.items() if value is None}
+        checkpoint[ARGUMENTS] = {**self.hparams, **{name: config_of(value) for name, value in chosen.items()}}
         checkpoint[TOKENIZER] = None if self.tokenizer is None else self.tokenizer.to_str()
         checkpoint["run_seed"] = self._run_seed
 

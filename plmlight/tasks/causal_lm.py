@@ -9,7 +9,7 @@ from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
-from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
+from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
 from plmlight.text import token_byte_lengths
 
@@ -19,9 +19,9 @@ class CausalLM(Task):
 
     Args:
         network: the decoder.
-        objective: what it learns.
-        optimizer: makes the optimiser.
-        schedule: the learning rate over the run.
+        objective: what it learns; `CausalLanguageModelling` by default.
+        optimizer: makes the optimiser; `AdamW` by default.
+        schedule: the learning rate over the run; `WarmupCosine` by default.
         tie_head: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
         seed: of the objective's random choices.
     """
@@ -31,14 +31,14 @@ class CausalLM(Task):
     def __init__(
         self,
         network: Decoder,
-        objective: Objective = CausalLanguageModelling(),  # noqa: B008 - these have no state
-        optimizer: OptimizerFactory = AdamW(),  # noqa: B008
-        schedule: Schedule = WarmupCosine(),  # noqa: B008
+        objective: Objective | None = None,
+        optimizer: OptimizerFactory | None = None,
+        schedule: Schedule | None = None,
         tie_head: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__(network, optimizer, schedule, seed)
-        self.objective = objective
+        self.objective = objective if objective is not None else CausalLanguageModelling()
         table = network.token_embedding.weight
         self.head = LMHead(table.shape[1], network.vocab_size, weight=table if tie_head else None)
         self._byte_lengths: Tensor | None = None
@@ -103,7 +103,7 @@ class CausalLM(Task):
         return metrics
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Scores texts: ``sample_ids``, the summed ``loss`` in nats, and the number of predicted ``tokens``, each [B]."""
+        """Scores texts, each value [B]: ``sample_ids``, the summed ``loss`` in nats, and the number of ``tokens``."""
         hidden, _ = self.network(batch["input_ids"], batch.get("attention_mask"))
         rows = [self.head.loss(row, labels) for row, labels in zip(hidden, batch["labels"], strict=True)]
         return {

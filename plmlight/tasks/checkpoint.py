@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such checkpoint")
     if path.is_dir() and not (path / ".metadata").exists():
         raise ValueError(f"{path}: a folder, but not a sharded checkpoint (it has no .metadata)")
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not a checkpoint, or cut short")
     try:
         checkpoint = _read_folder(path) if path.is_dir() else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
