@@ -66,20 +66,27 @@ def read(sources: Sequence[Source], text_field: str = "text", document: Document
 
 
 class Documents:
-    """The documents of some sources as whole strings, to go through as often as needed.
+    """The text of some sources as strings of at most a few megabytes, to go through as often as needed.
 
     Args:
         sources: what `resolve` found.
         text_field: as in `read`.
         document: as in `read`.
         limit: stop after so many characters.
+        advance: is told how many more bytes of text are read.
     """
 
     def __init__(
-        self, sources: Sequence[Source], text_field: str, document: DocumentUnit, limit: int | None = None
+        self,
+        sources: Sequence[Source],
+        text_field: str = "text",
+        document: DocumentUnit = "file",
+        limit: int | None = None,
+        advance: Callable[[int], None] = lambda done: None,
     ) -> None:
         self._arguments = (sources, text_field, document)
         self._limit = limit
+        self._advance = advance
 
     def __iter__(self) -> Iterator[str]:
         seen = 0
@@ -87,6 +94,7 @@ class Documents:
             if self._limit is not None and seen >= self._limit:
                 return
             seen += len(piece.text)
+            self._advance(len(piece.text.encode()))
             yield piece.text
 
 

@@ -1,0 +1,80 @@
+"""``plmlight prepare``: text in, tokenised shards out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from plmlight.cli.arguments import parse, parser
+
+DESCRIPTION = """Tokenises text once, into a folder of memory-mapped shards with a manifest (tokens, documents, hashes,
+unknown, padding and truncation percentages). Train on it with --data.files FOLDER.
+Example: python -m plmlight prepare corpus/*.jsonl.zst --tokenizer tokenizer --output shards"""
+
+
+def main(command: str, argv: list[str]) -> int:
+    """Runs the command.
+
+    Args:
+        command: its name.
+        argv: the words after it.
+
+    Returns:
+        The exit status.
+    """
+    options = parser(command, DESCRIPTION)
+    options.add_argument(
+        "files",
+        type=str,
+        nargs="+",
+        help="text: .txt .md .rst .py .jsonl .csv .tsv .parquet files (plain, .gz, .bz2, .xz or .zst), folders, globs, "
+        "URLs, dataset:PATH[:CONFIG][:SPLIT], or python-stdlib",
+    )
+    options.add_argument("--tokenizer", type=str, required=True, help="tokenizer.json, or a folder with it")
+    options.add_argument("--output", type=str, required=True, help="the folder to write")
+    options.add_argument("--text_field", type=str, default="text", help="the field or column that holds the text")
+    options.add_argument(
+        "--document", type=Literal["file", "line", "paragraph"], default="file", help="a document of plain text"
+    )
+    options.add_argument(
+        "--end_of_document", type=bool, default=True, help="put the end-of-text token after each document"
+    )
+    options.add_argument(
+        "--block_length", type=int, default=1024, help="for the padding and truncation percentages of the manifest"
+    )
+    chosen = parse(options, argv)
+
+    from plmlight.data.packing import packing_report
+    from plmlight.data.progress import progress_bar, text_size
+    from plmlight.data.readers import read
+    from plmlight.data.shards import is_shards, write_shards
+    from plmlight.data.sources import resolve
+    from plmlight.text import load_tokenizer
+
+    output = Path(chosen.output)
+    if output.is_dir() and any(output.iterdir()) and not is_shards(output):
+        raise ValueError(f"{output}: holds other files; name a new folder, or one that prepare wrote")
+    if chosen.block_length < 2:
+        raise ValueError(f"block_length {chosen.block_length} must be at least 2")
+    sources = resolve(chosen.files)
+    tokenizer = load_tokenizer(chosen.tokenizer)
+    with progress_bar("Tokenising", text_size(sources)) as advance:
+        pieces = read(sources, chosen.text_field, chosen.document)
+        shards = write_shards(
+            pieces,
+            tokenizer,
+            output,
+            chosen.end_of_document,
+            report=lambda documents: packing_report(documents, chosen.block_length),
+            advance=advance,
+        )
+    manifest, packing = shards.manifest, shards.manifest.packing or {}
+    print(
+        f"{output}: {manifest.tokens:,} tokens in {manifest.documents:,} documents from {manifest.bytes:,} bytes "
+        f"({manifest.bytes / max(1, manifest.tokens):.2f} bytes a token, {manifest.unknown_percent:g} % unknown)"
+    )
+    print(
+        f"blocks of {chosen.block_length}: {packing['blocks']:,}, padding {packing['padding_percent']:g} %, "
+        f"documents cut by a block's end {packing['truncated_percent']:g} %"
+    )
+    return 0
