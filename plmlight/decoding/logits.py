@@ -74,7 +74,7 @@ def truncate(logits: Array, top_k: Sequence[int], top_p: Sequence[float], min_p:
     most = xp.max(logits, axis=-1, keepdims=True)
     threshold = xp.full_like(most, -float("inf"))
     if any(top_k) or min(top_p) < 1:
-        ascending = xp.sort(logits, axis=-1)
+        ascending = xp.sort(logits, axis=-1, stable=False)
         size = logits.shape[-1]
         if any(top_k):
             index = np.asarray([[size - min(k, size) if k else 0] for k in top_k], dtype=np.int64)
