@@ -74,7 +74,11 @@ def _from_folder(folder: Path) -> Task:
         hint = f"; did you mean {inside[-1]}?" if inside else ""
         raise ValueError(f"{folder}: neither a Hugging Face folder (it has no config.json) nor a checkpoint{hint}")
     imported = import_folder(folder, families())
-    name = imported.task or ("CausalLM" if isinstance(imported.network, Decoder) else "SentenceEmbedding")
+    try:
+        task_name = imported.family.task(imported.architecture)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
+    name = task_name or ("CausalLM" if isinstance(imported.network, Decoder) else "SentenceEmbedding")
     assert name == "CausalLM", name
     network = imported.network
     assert isinstance(network, Decoder)

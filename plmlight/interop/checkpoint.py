@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor
@@ -43,16 +45,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _read_file(path: Path) -> Any:
+    with open(path, "rb"):
+        pass  # what is wrong with the file as such is the system's to say
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except OSError:
-        raise
-    except pickle.UnpicklingError as error:
-        reason = (
-            "it holds objects that only running its code would restore" if "weights_only" in str(error) else "bytes"
-        )
-        raise ValueError(f"{path}: not a checkpoint that can be read safely ({reason})") from None
-    except (RuntimeError, ValueError, EOFError, KeyError, AttributeError):
+    except pickle.UnpicklingError:
+        if is_zipfile(path):
+            raise ValueError(f"{path}: holds objects that only running code would restore") from None
+        raise ValueError(f"{path}: not a checkpoint") from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError):
         raise ValueError(f"{path}: not a checkpoint, or a truncated one") from None
 
 
@@ -71,7 +72,9 @@ def _read_shards(path: Path) -> Any:
             for key, stored in listed.items()
             if key.startswith(f"{_STATE}.") and isinstance(stored, TensorStorageMetadata)
         }
-        load(state, storage_reader=reader, no_dist=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it says so even where asked for
+            load(state, storage_reader=reader, no_dist=True)
     except (OSError, CheckpointException, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
         raise ValueError(f"{path}: not a sharded checkpoint, or one with missing or truncated shards") from None
     return {**rest, _STATE: {key.removeprefix(f"{_STATE}."): value for key, value in state.items()}}

@@ -187,6 +187,19 @@ class Family:
             raise ValueError("; ".join(reasons))
         return config
 
+    def task(self, architecture: str) -> str | None:
+        """The name of the task that has an architecture's head; None for the backbone alone.
+
+        Raises:
+            ValueError: when no task has it.
+        """
+        if architecture == self.backbone:
+            return None
+        if architecture not in self.architectures:
+            hint = nearest(architecture, [self.backbone, *self.architectures])
+            raise ValueError(f"architectures: there is no task for {architecture}{hint}")
+        return self.architectures[architecture]
+
     def sources(self, key: str) -> tuple[tuple[str, ...], bool]:
         """Their names for one of our weights, and whether they are transposed.
 

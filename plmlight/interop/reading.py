@@ -24,13 +24,13 @@ class Imported:
     Attributes:
         network: the backbone.
         family: its table.
-        task: the name of the task that has the folder's head; None where it is a backbone alone.
+        architecture: the class that config.json names.
         head: the language-model head's matrix [V, D]; None where it is the token table, or there is none.
     """
 
     network: Network
     family: Family
-    task: str | None
+    architecture: str
     head: Tensor | None
 
 
@@ -58,7 +58,6 @@ def import_folder(
     family, cls = known[config["model_type"]]
     try:
         arguments = family.arguments(config, given or {})
-        task = _task(config, family)
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
     weights = StoredWeights(folder)
@@ -67,18 +66,15 @@ def import_folder(
         expected = cls(**arguments).state_dict()
     state = _translated(family, expected, weights, stored, folder)
     network = filled(lambda: cls(**arguments), state, str(folder))
-    return Imported(network, family, task, _head(config, family, weights, stored, folder, task))
-
-
-def _task(config: Mapping[str, Any], family: Family) -> str | None:
-    listed = config.get("architectures") or [family.backbone]
-    architecture = str(listed[0])
-    if architecture == family.backbone:
-        return None
-    if architecture not in family.architectures:
-        hint = nearest(architecture, [family.backbone, *family.architectures])
-        raise ValueError(f"architectures: there is no task for {architecture}{hint}")
-    return family.architectures[architecture]
+    architecture = str((config.get("architectures") or [family.backbone])[0])
+    tied = config.get("tie_word_embeddings", True)
+    if family.head in stored:
+        head = _head(tied, family, weights, stored, folder)
+    elif tied or architecture not in family.architectures:
+        head = None
+    else:
+        raise ValueError(f"{folder}: the weight {family.head} is missing, and {CONFIG} does not tie it")
+    return Imported(network, family, architecture, head)
 
 
 def _without_prefix(weights: StoredWeights, family: Family, folder: Path) -> dict[str, str]:
@@ -118,20 +114,8 @@ def _translated(
     return state
 
 
-def _head(
-    config: Mapping[str, Any],
-    family: Family,
-    weights: StoredWeights,
-    stored: Mapping[str, str],
-    folder: Path,
-    task: str | None,
-) -> Tensor | None:
+def _head(tied: bool, family: Family, weights: StoredWeights, stored: Mapping[str, str], folder: Path) -> Tensor | None:
     """The head's matrix where it is one of its own; where it should be tied, that it equals the token table."""
-    tied = config.get("tie_word_embeddings", True)
-    if family.head not in stored:
-        if task is not None and not tied:
-            raise ValueError(f"{folder}: the weight {family.head} is missing, and {CONFIG} does not tie it")
-        return None
     head = _floating(weights[stored[family.head]], f"{folder}: {family.head}")
     table_name = family.sources("token_table.weight")[0][0]
     table = weights[stored[table_name]]

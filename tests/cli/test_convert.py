@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+import plmlight
+from plmlight import GPT, CausalLM
+from plmlight.cli import main
+from plmlight.loading import write_checkpoint
+from tests.networks.references import gpt2
+
+
+def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gpt2().save_pretrained(tmp_path / "theirs")
+    assert main(["convert", str(tmp_path / "theirs"), "--output", str(tmp_path / "x.ckpt")]) == 0
+    out = capsys.readouterr().out
+    assert "x.ckpt: CausalLM with GPT, " in out
+    assert "parameters, no tokenizer; " in out
+    assert main(["convert", str(tmp_path / "x.ckpt"), "--output", str(tmp_path / "back")]) == 0
+    assert "MB in config.json, model.safetensors" in capsys.readouterr().out
+    mine, theirs = (plmlight.load(tmp_path / name).state_dict() for name in ("theirs", "back"))
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_converted_checkpoint_trains_on(tmp_path: Path) -> None:
+    gpt2().save_pretrained(tmp_path / "theirs")
+    main(["convert", str(tmp_path / "theirs"), "--output", str(tmp_path / "x.ckpt")])
+    task = CausalLM.load_from_checkpoint(tmp_path / "x.ckpt").train()
+    task(input_ids=torch.zeros(1, 4, dtype=torch.int64))["logits"].sum().backward()
+    assert task.network.token_embedding.weight.grad is not None
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["convert", *words]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("plmlight convert: ")
+    return error
+
+
+def test_nothing_is_left_of_what_cannot_be_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = CausalLM(network=GPT(31, d_model=12, num_layers=1, num_heads=3, positions="rotary"))
+    write_checkpoint(task, tmp_path / "x.ckpt")
+    error = refused([str(tmp_path / "x.ckpt"), "--output", str(tmp_path / "out")], capsys)
+    assert "positions 'rotary' does not exist there" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_a_source_that_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no such file or folder" in refused([str(tmp_path / "no.ckpt"), "--output", "x"], capsys)
+    assert "it has no config.json" in refused([str(tmp_path), "--output", "x.ckpt"], capsys)
+
+
+def test_an_output_of_the_wrong_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gpt2().save_pretrained(tmp_path / "theirs")
+    (tmp_path / "folder").mkdir()
+    source, checkpoint = str(tmp_path / "theirs"), str(tmp_path / "x.ckpt")
+    assert "becomes a checkpoint file" in refused([source, "--output", str(tmp_path / "folder")], capsys)
+    assert "is the source itself" in refused([source, "--output", source], capsys)
+    write_checkpoint(plmlight.load(source), checkpoint)
+    assert "becomes a folder" in refused([checkpoint, "--output", str(tmp_path / "y.ckpt")], capsys)
+    assert "is the source itself" in refused([checkpoint, "--output", checkpoint], capsys)
+
+
+@pytest.mark.parametrize("words", [["x"], ["--output", "y"], ["x", "--outptu", "y"]])
+def test_a_mistyped_command(words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["convert", *words])

@@ -1,0 +1,106 @@
+"""Every YAML file is turned into the objects that it describes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import plmlight.networks
+from plmlight.cli.training import TrainingCLI
+from plmlight.export.recipe import load_recipe
+from plmlight.tasks import Task
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+NETWORKS = [path for path in CONFIGS if path.parent.name == "network"]
+TRAINING = [path for path in CONFIGS if path not in NETWORKS]
+RECIPES = sorted((ROOT / "export").rglob("*.yaml")) + sorted((ROOT / "plmlight").rglob("*.yaml"))
+LARGE = 200_000_000
+
+BASE = """
+model:
+  class_path: CausalLM
+  init_args:
+    network: {class_path: GPT, init_args: {d_model: 32, num_layers: 2, num_heads: 2, max_length: 32}}
+data: {class_path: TextCorpus, init_args: {files: x}}
+"""
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+class Built(TrainingCLI):
+    """Builds everything, on whatever machine this is."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": "32-true"}
+        for key, value in here.items():
+            self.config_init["trainer"][key] = value
+        return super().instantiate_trainer(**kwargs)
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=name)
+def test_a_network_is_built(path: Path) -> None:
+    config = yaml.safe_load(path.read_text())
+    cls = getattr(plmlight.networks, config["class_path"])
+    assert "vocab_size" not in config["init_args"], "linked from the data, which an explicit value would contradict"
+    with torch.device("meta"):
+        network = cls(vocab_size=50257, **config["init_args"])
+    if sum(parameter.numel() for parameter in network.parameters()) <= LARGE:
+        network = cls(vocab_size=50257, **config["init_args"])
+        assert not any(parameter.is_meta for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("".join(f"line {i}: {i * i} is the square of {i}\n" for i in range(3000)))
+    (tmp_path / "base.yaml").write_text(BASE)
+    content = yaml.safe_load(path.read_text())
+    whole = "data" in content and "class_path" in content.get("model", {})  # otherwise it is a fragment
+    words = [*([] if whole else ["--config", "base.yaml"]), "--config", str(path)]
+    words += ["--data.files", "text.txt", "--data.cache_folder", "cache"]
+    built = Built("fit", words)
+    assert isinstance(built.model, Task)
+    assert built.model.network.vocab_size == built.datamodule.vocab_size
+
+
+class Parsed(TrainingCLI):
+    """Reads the configuration and stops there."""
+
+    def instantiate_classes(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("usage", ["recipe", "shell"])
+@pytest.mark.parametrize("path", [NETWORKS[0], NETWORKS[-1]], ids=name)
+def test_a_network_goes_into_a_recipe(path: Path, usage: str, tmp_path: Path) -> None:
+    recipe = yaml.safe_load(BASE)
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / path.name).write_text(path.read_text())
+    (tmp_path / "pretrain").mkdir()
+    words = ["--config", str(tmp_path / "pretrain" / "x.yaml")]
+    if usage == "recipe":
+        recipe["model"]["init_args"]["network"] = f"../network/{path.name}"
+    else:
+        words += ["--model.network", str(path)]
+    (tmp_path / "pretrain" / "x.yaml").write_text(yaml.safe_dump(recipe))
+    network = Parsed("fit", words).config.model.init_args.network
+    assert network.class_path == "plmlight.GPT"
+    assert network.init_args.d_model == yaml.safe_load(path.read_text())["init_args"]["d_model"]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name)
+def test_an_export_recipe_is_read(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_no_yaml_is_left_out() -> None:
+    everywhere = [path for top in ("configs", "export", "plmlight") for path in (ROOT / top).rglob("*.y*ml")]
+    assert len(NETWORKS) + len(TRAINING) + len(RECIPES) == len(everywhere)
+    assert len(NETWORKS) == 13
+    assert TRAINING
+    assert RECIPES
