@@ -44,7 +44,6 @@ def main(command: str, argv: list[str]) -> int:
     )
     chosen = parse(options, argv)
 
-    from plmlight.data.packing import packing_report
     from plmlight.data.progress import progress_bar, text_size
     from plmlight.data.readers import read
     from plmlight.data.shards import is_shards, write_shards
@@ -65,8 +64,8 @@ def main(command: str, argv: list[str]) -> int:
             tokenizer,
             output,
             chosen.end_of_document,
-            report=lambda documents: packing_report(documents, chosen.block_length),
-            advance=advance,
+            chosen.block_length,
+            advance,
         )
     manifest, packing = shards.manifest, shards.manifest.packing or {}
     print(

@@ -1,5 +1,5 @@
-from plmlight.data.corpus import TextCorpus
-from plmlight.data.loader import EvaluationLoader, TrainingLoader
-from plmlight.data.shards import Shards
+"""Text on its way to a network: readers, shards, blocks, loaders. Preparing text loads no torch."""
 
-__all__ = ["EvaluationLoader", "Shards", "TextCorpus", "TrainingLoader"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -182,28 +182,3 @@ class Blocks:
             "sample_ids": torch.from_numpy(sample_ids.astype(np.int64)),
             "epoch": torch.tensor(epoch),
         }
-
-
-def packing_report(documents: Indices, block_length: int, overlap: int = 1) -> dict[str, float | int]:
-    """What packing costs.
-
-    Args:
-        documents: [M+1], where each document starts, and the number of tokens.
-        block_length: L.
-        overlap: as in `Blocks`.
-
-    Returns:
-        ``block_length``; ``blocks``; ``padding_percent``: padding in the blocks that cover each token;
-        ``truncated_percent``: documents that a block's end cuts in two.
-    """
-    total, stride = int(documents[-1]), block_length - overlap
-    blocks = max(1, -(-(total - overlap) // stride))
-    capacity = overlap + blocks * stride
-    ends = np.maximum(documents[1:] - 1 - overlap, 0) // stride  # the block in which a document's last token is new
-    cut = np.maximum(documents[:-1] - overlap, 0) // stride != ends
-    return {
-        "block_length": block_length,
-        "blocks": blocks,
-        "padding_percent": round(100 * (capacity - total) / capacity, 4),
-        "truncated_percent": round(100 * float(cut.mean()), 4),
-    }

@@ -120,7 +120,7 @@ def write_shards(
     tokenizer: Tokenizer,
     folder: str | Path,
     end_of_document: bool = True,
-    report: Callable[[Indices], dict[str, float | int]] | None = None,
+    block_length: int | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Shards:
     """Tokenises documents; the folder appears when it is complete, and not before.
@@ -130,7 +130,7 @@ def write_shards(
         tokenizer: used without its template: no ``[CLS]`` and the like is added.
         folder: where to write.
         end_of_document: put the tokenizer's end-of-text (or separator) token after each document, if it has one.
-        report: is given the documents' starts; what it returns is the manifest's ``packing``.
+        block_length: adds `packing_report` for blocks of so many tokens to the manifest.
         advance: is told how many more bytes of text are done.
 
     Returns:
@@ -152,13 +152,39 @@ def write_shards(
             np.save(temporary / "documents.npy", documents)
             np.save(temporary / "counts.npy", writer.counts)
             save_tokenizer(tokenizer, temporary)
-            manifest = writer.manifest(tokenizer, report(documents) if report else None)
+            manifest = writer.manifest(tokenizer, packing_report(documents, block_length) if block_length else None)
             (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
         except OSError as error:
             if error.filename is None:  # a failed write does not say where
                 raise OSError(error.errno, error.strerror, str(Path(folder) / "tokens.bin")) from error
             raise
     return Shards(folder)
+
+
+def packing_report(documents: Indices, block_length: int, overlap: int = 1) -> dict[str, float | int]:
+    """What packing costs.
+
+    Args:
+        documents: [M+1], where each document starts, and the number of tokens.
+        block_length: L.
+        overlap: as in `plmlight.data.packing.Blocks`.
+
+    Returns:
+        ``block_length``; ``blocks``; ``padding_percent``: padding in the blocks that cover each token;
+        ``truncated_percent``: documents that a block's end cuts in two.
+    """
+    total, stride = int(documents[-1]), block_length - overlap
+    blocks = max(1, -(-(total - overlap) // stride))
+    capacity = overlap + blocks * stride
+    first = documents[:-1] // stride  # the last block that holds a document's first token, ...
+    last = (documents[1:] - 1 - overlap) // stride  # ... and the first that holds its last
+    cut = first < last
+    return {
+        "block_length": block_length,
+        "blocks": blocks,
+        "padding_percent": round(100 * (capacity - total) / capacity, 4),
+        "truncated_percent": round(100 * float(cut.mean()), 4),
+    }
 
 
 class _Writer:

@@ -115,7 +115,7 @@ def _resolve_one(name: str) -> list[Source]:
         if not found:
             raise FileNotFoundError(f"{name}: no file matches")
         return [Source(_full(system, file), _kind(file), found[file]["size"], named=False) for file in sorted(found)]
-    raise FileNotFoundError(f"{name}: no such file or folder{_nearest_sibling(system, path)}")
+    raise FileNotFoundError(f"{name}: no such file or folder{_nearest_sibling(system, path, name)}")
 
 
 def _below(system: Any, folder: str, name: str, found: dict[str, Any]) -> list[Source]:
@@ -175,7 +175,10 @@ def _kind(name: str) -> Kind:
     return KINDS[suffix]
 
 
-def _nearest_sibling(system: Any, path: str) -> str:
+def _nearest_sibling(system: Any, path: str, name: str) -> str:
+    tail = nearest(name, NAMED_CORPORA)
+    if tail.startswith("; did you mean"):
+        return tail
     folder = str(PurePosixPath(path).parent)
     if not system.isdir(folder):
         return f"; the folder {folder} does not exist either"

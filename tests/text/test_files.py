@@ -8,9 +8,14 @@ from plmlight.text import file_hash, nearest, replace_file, replace_folder
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), replace_file(target, "w") as handle:
-        handle.write("new")
-        raise RuntimeError
+
+    def fail() -> None:
+        with replace_file(target, "w") as handle:
+            handle.write("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
@@ -23,9 +28,14 @@ def test_written_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
 def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("")
-    with pytest.raises(KeyboardInterrupt), replace_folder(tmp_path / "out") as folder:
-        (folder / "half").write_text("")
-        raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        with replace_folder(tmp_path / "out") as folder:
+            (folder / "half").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["out", "out/old"]
 
 
