@@ -1,0 +1,104 @@
+"""How a `CausalLM` becomes graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plmlight.export.in_place import InPlaceDecoder, attends_in_place, sharing
+from plmlight.export.specification import CacheKind, GraphSpec, TensorSpec
+from plmlight.nn import Decoder
+from plmlight.tasks import CausalLM
+
+
+class PortableDecoder(nn.Module):
+    """A decoder and its head in plain operators; the cache is returned longer than it came.
+
+    Args:
+        network: the decoder.
+        head: hidden states to logits.
+    """
+
+    def __init__(self, network: Decoder, head: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.head = head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+        """Reads tokens: the logits [B, 1, V] after the last column, and the cache of P+T tokens."""
+        hidden, present = self.network(input_ids, attention_mask, past)  # [B, T, D]
+        assert present is not None
+        logits: Tensor = self.head(hidden[:, -1:])
+        return logits, *present
+
+
+def causal_lm_graphs(task: CausalLM, dtype: torch.dtype) -> dict[str, GraphSpec]:
+    """The graphs of a decoder.
+
+    Args:
+        task: the task; it is not changed.
+        dtype: of the weights, the cache and the logits.
+
+    Returns:
+        ``portable``, whose cache grows by concatenation and whose batches are padded on the left, and, where all that the
+        network remembers are its attentions' keys and values, ``in_place`` (see `plmlight.export.in_place`).
+    """
+    network, head = _converted(task, dtype)
+    graphs = {"portable": _spec(task, PortableDecoder(network, head), "portable", "model.onnx", "concatenated", dtype)}
+    if attends_in_place(network):
+        module = InPlaceDecoder(network, head)
+        graphs["in_place"] = _spec(task, module, "in_place", "model_in_place.onnx", "in_place", dtype)
+    return graphs
+
+
+def _converted(task: CausalLM, dtype: torch.dtype) -> tuple[Decoder, nn.Module]:
+    """Network and head in a type; a copy unless the weights are of it already. A tied head stays tied."""
+    both = sharing(nn.ModuleList([task.network, task.head])).to(dtype)
+    network, head = both
+    assert isinstance(network, Decoder)
+    return network, head
+
+
+def _spec(task: CausalLM, module: nn.Module, name: str, file: str, cache: CacheKind, dtype: torch.dtype) -> GraphSpec:
+    length = "buffer" if cache == "in_place" else "past"
+    empty = dict(zip(task.network.cache_names(), task.network.empty_cache(1, dtype), strict=True))
+    # the batch is a cache tensor's first dimension; the one that is empty holds what was read
+    axes = {
+        key: ("batch", *(length if size == 0 else size for size in tensor.shape[1:])) for key, tensor in empty.items()
+    }
+    grown = "buffer" if cache == "in_place" else "total"
+    return GraphSpec(
+        name=name,
+        file=file,
+        module=module,
+        inputs=(
+            TensorSpec("input_ids", ("batch", "sequence")),
+            TensorSpec("attention_mask", ("batch", "total")),
+            *(TensorSpec(f"past_key_values.{key}", axis, dtype) for key, axis in axes.items()),
+        ),
+        outputs=(
+            TensorSpec("logits", ("batch", 1, task.network.vocab_size), dtype),
+            *(
+                TensorSpec(f"present.{key}", tuple(grown if size == length else size for size in axis), dtype)
+                for key, axis in axes.items()
+            ),
+        ),
+        sizes={"batch": 3, "sequence": 4, "past": 6} | ({"buffer": 16} if cache == "in_place" else {}),
+        cache=cache,
+        sums={"total": ("past", "sequence")},
+    )
+
+
+def causal_lm_facts(task: CausalLM) -> dict[str, Any]:
+    """What the manifest says about a decoder."""
+    network = task.network
+    cache = network.empty_cache(1)
+    return {
+        "vocab_size": network.vocab_size,
+        "max_length": network.max_length,
+        "num_layers": len(cache) // 2,
+        "num_heads": cache[0].shape[1],
+        "head_dim": cache[0].shape[-1],
+    }

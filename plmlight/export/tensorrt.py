@@ -1,0 +1,85 @@
+"""What TensorRT asks for beyond a graph: shape profiles, and no operator that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from plmlight.export.graph import operators
+from plmlight.export.recipe import Range
+from plmlight.export.specification import GraphSpec
+
+OPERATORS = frozenset(
+    """
+    Abs Add And ArgMax ArgMin Attention Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Einsum Elu Equal
+    Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual Identity If IsInf IsNaN
+    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LSTM MatMul Max Mean Min Mod Mul Neg Not Or Pad Pow
+    PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
+    ReduceSum ReduceSumSquare Relu Reshape Round Scan ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice
+    Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK Transpose Trilu Unsqueeze Where Xor
+    """.split()
+)
+"""Plain operators of language models that TensorRT 10's ONNX parser converts, by NVIDIA's operator table
+(https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md); ``Attention`` since 10.14."""
+
+NEWEST_OPSET = 23
+
+
+def lint(model: ir.Model) -> list[str]:
+    """Looks for what TensorRT's parser would refuse.
+
+    That a graph passes is necessary, not sufficient: types and attributes are only known to the parser itself.
+
+    Args:
+        model: the graph.
+
+    Returns:
+        One line a violation; none when there is none.
+    """
+    lines = []
+    for domain, version in sorted(model.opset_imports.items()):
+        used = sum(node.domain == domain for node in model.graph.all_nodes())
+        if domain not in ("", "ai.onnx"):
+            if used:
+                lines.append(f"operator domain {domain!r} ({used} nodes): TensorRT knows the plain one only")
+        elif version > NEWEST_OPSET:
+            lines.append(f"opset {version}: TensorRT knows opsets up to {NEWEST_OPSET}")
+    lacking = sorted(name for domain, name in operators(model) if domain == "" and name not in OPERATORS)
+    return lines + [f"operator {name}: not in TensorRT's list" for name in lacking]
+
+
+def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> dict[str, str]:
+    """The shapes that an engine is built for, as options of ONNX Runtime's TensorRT provider.
+
+    Args:
+        spec: the graph.
+        ranges: of each free dynamic axis.
+        max_length: of the model; no length goes beyond it.
+
+    Returns:
+        ``trt_profile_min_shapes``, ``..._opt_shapes`` and ``..._max_shapes``, each naming every input that has a dynamic
+        axis: TensorRT refuses an engine where one is missing, the cache's tensors included.
+
+    Raises:
+        ValueError: for an axis without a range, or a range without an axis.
+    """
+    free = {axis for tensor in spec.inputs for axis in tensor.dynamic().values()} - set(spec.sums)
+    if free != set(ranges):
+        different = sorted(free ^ set(ranges))
+        raise ValueError(
+            f"profiles: axis {different[0]!r} is {'missing' if different[0] in free else 'not in the graph'}"
+        )
+    lengths = free - {"batch"}
+    options = {}
+    for bound in ("min", "opt", "max"):
+        sizes: dict[str, int] = {axis: getattr(ranges[axis], bound) for axis in free}
+        sizes |= {axis: min(sizes[axis], max_length) for axis in lengths}
+        sizes = {
+            axis: min(size, max_length) if axis != "batch" else size for axis, size in spec.complete(sizes).items()
+        }
+        shapes = [
+            f"{tensor.name}:{'x'.join(map(str, tensor.shape(sizes)))}" for tensor in spec.inputs if tensor.dynamic()
+        ]
+        options[f"trt_profile_{bound}_shapes"] = ",".join(shapes)
+    return options
