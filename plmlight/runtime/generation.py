@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,10 @@ class GenerationModel(TextGenerator):
         model: LanguageModel = backends[description["cache"]](
             self.session, manifest["max_length"], special.get("pad", 0)
         )
-        defaults: dict[str, Any] = {"eos_token_id": special.get("eos"), **manifest.get("decoding", {})}
         super().__init__(
             model,
             load_tokenizer(bundle.folder / manifest["tokenizer"]["file"]),
-            DecodingOptions(**defaults),
+            _defaults(bundle, special.get("eos")),
             special.get("bos", special.get("eos")),
         )
 
@@ -95,6 +95,16 @@ def _open(bundle: Bundle, provider: str, threads: int | None, graph: str | None)
     if task != "CausalLM":
         raise ValueError(f"{bundle.folder}: a bundle of the task {task!r} can not generate; expected 'CausalLM'")
     return GenerationModel(bundle, provider, threads, graph)
+
+
+def _defaults(bundle: Bundle, eos: int | None) -> DecodingOptions:
+    given: dict[str, Any] = {"eos_token_id": eos, **bundle.manifest.get("decoding", {})}
+    known = [field.name for field in dataclasses.fields(DecodingOptions)]
+    unknown = sorted(given.keys() - set(known))
+    if unknown:
+        where = bundle.folder / "manifest.json"
+        raise ValueError(f"{where}: decoding has an unknown option {unknown[0]!r}{nearest(unknown[0], known)}")
+    return DecodingOptions(**given)
 
 
 def _settle(asked: str, own: str) -> str:

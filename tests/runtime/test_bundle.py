@@ -116,3 +116,9 @@ def test_a_bundle_of_another_task_is_refused(copy: Path) -> None:
     rewrite(copy, task="SentenceEmbedding")
     with pytest.raises(ValueError, match="a bundle of the task 'SentenceEmbedding' can not generate"):
         runtime.load(copy)
+
+
+def test_an_unknown_decoding_default_names_the_nearest(copy: Path) -> None:
+    rewrite(copy, decoding={"max_tokens": 5})
+    with pytest.raises(ValueError, match="unknown option 'max_tokens'; did you mean 'max_new_tokens'"):
+        runtime.load(copy)
