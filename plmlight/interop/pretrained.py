@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
 from plmlight.interop.family import Family
 from plmlight.interop.filling import filled
 from plmlight.interop.folder import fetch
-from plmlight.interop.reading import import_folder
+from plmlight.interop.reading import import_folder, read_settings
 from plmlight.interop.writing import write_folder
 from plmlight.nn import Network, build
 
@@ -56,7 +56,12 @@ def load_network(cls: type[N], folder: str, dropout: float | None = None) -> N:
     path = fetch(folder)
     given = {} if dropout is None else {"dropout": dropout}
     if is_checkpoint(path):
-        network = checkpoint_network(path, given)
+        checkpoint = read_checkpoint(path)
+        stored = _stored(checkpoint, path)
+        config = {**stored, "init_args": {**stored["init_args"], **given}}
+        prefix = "network."
+        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        network: Network = filled(lambda: build(config), weights, str(path))
     else:
         network = import_folder(path, dict.fromkeys(cls.families, cls), given).network
     if not isinstance(network, cls):
@@ -64,25 +69,27 @@ def load_network(cls: type[N], folder: str, dropout: float | None = None) -> N:
     return network
 
 
-def checkpoint_network(path: Path, given: Mapping[str, float]) -> Network:
-    """The network inside a checkpoint of any task.
+def stored_arguments(cls: type[Pretrained], folder: str) -> dict[str, Any]:
+    """What `load_network` would build a network with, without reading its weights.
 
     Args:
-        path: the checkpoint.
-        given: constructor arguments that replace the stored ones.
+        cls: the class that is expected.
+        folder: where it is.
 
     Returns:
-        The network with its trained weights.
+        The constructor's arguments: ``vocab_size``, ``max_length``, ...
 
     Raises:
-        ValueError: when the checkpoint holds no network, or its weights do not fit.
+        ValueError: when there is no such network.
     """
-    checkpoint = read_checkpoint(path)
+    path = fetch(folder)
+    if is_checkpoint(path):
+        return dict(_stored(read_checkpoint(path), path)["init_args"])
+    return read_settings(path, dict.fromkeys(cls.families, cls))[2]
+
+
+def _stored(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     stored = checkpoint["hyper_parameters"].get("network")
-    if not (isinstance(stored, Mapping) and "class_path" in stored):
+    if not (isinstance(stored, Mapping) and {"class_path", "init_args"} <= stored.keys()):
         raise ValueError(f"{path}: the checkpoint names no network")
-    config = {**stored, "init_args": {**stored.get("init_args", {}), **given}}
-    prefix = "network."
-    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    network: Network = filled(lambda: build(config), weights, str(path))
-    return network
+    return stored

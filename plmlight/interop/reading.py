@@ -50,16 +50,7 @@ def import_folder(
     Raises:
         ValueError: naming the key of config.json, or the weight, that is missing, left over or does not fit.
     """
-    config = read_config(folder)
-    known = {family.model_type: (family, network) for family, network in tables.items()}
-    if config["model_type"] not in known:
-        hint = nearest(config["model_type"], known)
-        raise ValueError(f"{folder / CONFIG}: model_type {config['model_type']!r} is not known{hint}")
-    family, cls = known[config["model_type"]]
-    try:
-        arguments = family.arguments(config, given or {})
-    except ValueError as error:
-        raise ValueError(f"{folder / CONFIG}: {error}") from None
+    family, cls, arguments, config = read_settings(folder, tables, given)
     weights = StoredWeights(folder)
     stored = _without_prefix(weights, family, folder)  # their names to the names in the file
     with torch.device("meta"):
@@ -75,6 +66,34 @@ def import_folder(
     else:
         raise ValueError(f"{folder}: the weight {family.head} is missing, and {CONFIG} does not tie it")
     return Imported(network, family, architecture, head)
+
+
+def read_settings(
+    folder: Path, tables: Mapping[Family, type[Network]], given: Mapping[str, Any] | None = None
+) -> tuple[Family, type[Network], dict[str, Any], dict[str, Any]]:
+    """What a folder's config.json says, without reading its weights.
+
+    Args:
+        folder: holds config.json.
+        tables: the families, and the network of each.
+        given: constructor arguments that replace what it says.
+
+    Returns:
+        The family, its network, that network's constructor arguments, and config.json itself.
+
+    Raises:
+        ValueError: naming the key that cannot be honoured.
+    """
+    config = read_config(folder)
+    known = {family.model_type: (family, network) for family, network in tables.items()}
+    if config["model_type"] not in known:
+        hint = nearest(config["model_type"], known)
+        raise ValueError(f"{folder / CONFIG}: model_type {config['model_type']!r} is not known{hint}")
+    family, cls = known[config["model_type"]]
+    try:
+        return family, cls, family.arguments(config, given or {}), config
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: {error}") from None
 
 
 def _without_prefix(weights: StoredWeights, family: Family, folder: Path) -> dict[str, str]:

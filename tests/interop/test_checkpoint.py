@@ -7,8 +7,9 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from plmlight import GPT, CausalLM
-from plmlight.interop import filled, is_checkpoint, read_checkpoint
+from plmlight.interop import filled, is_checkpoint, read_checkpoint, stored_arguments
 from plmlight.loading import write_checkpoint
+from plmlight.nn import config_of
 
 
 def task(**options: Any) -> CausalLM:
@@ -38,6 +39,10 @@ def test_a_network_comes_out_of_a_checkpoint(file: Path) -> None:
     assert network.dropout.p == 0.4
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, stored[f"network.{name}"])
+
+
+def test_the_networks_arguments_are_known(file: Path) -> None:
+    assert stored_arguments(GPT, str(file)) == config_of(task().network)["init_args"]
 
 
 def test_a_sharded_checkpoint_is_put_together(file: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM
 
 from plmlight import GPT
-from plmlight.interop import GPT2, fetch, import_folder, write_folder
+from plmlight.interop import GPT2, fetch, import_folder, stored_arguments, write_folder
 from plmlight.nn import config_of
 from tests.networks.references import REFERENCES, V, gpt2, ours
 
@@ -116,6 +116,14 @@ def test_the_dropout_can_be_replaced(folder: Path) -> None:
     assert network.training
     assert network.dropout.p == 0.35
     assert config_of(network)["init_args"]["dropout"] == 0.35
+
+
+def test_the_arguments_are_known_without_the_weights(folder: Path) -> None:
+    expected = config_of(GPT.from_pretrained(str(folder)))["init_args"]
+    (folder / "model.safetensors").unlink()
+    found = stored_arguments(GPT, str(folder))
+    assert found["max_length"] == 40
+    assert found.items() <= expected.items()
 
 
 def test_the_weights_are_the_networks_own(folder: Path) -> None:
