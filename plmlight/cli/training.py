@@ -20,8 +20,7 @@ from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
-import plmlight.data
-import plmlight.networks  # noqa: F401 - short class names are looked up among what is imported
+import plmlight
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ProgressBar, StopsCleanly, Throughput
 from plmlight.cli.training_links import check_links, link_block_length, use_tokenizer_of
 from plmlight.cli.training_parser import TrainingParser
@@ -50,6 +49,8 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: for input that does not fit, with one line for the user.
     """
     sys.path.insert(0, os.getcwd())  # a user's own classes, by class path
+    for name in plmlight.__all__:
+        getattr(plmlight, name)  # short class names are looked up among what is imported
     _quieten()
     try:
         cli = TrainingCLI(command, argv)

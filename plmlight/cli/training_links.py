@@ -57,7 +57,8 @@ def link_block_length(config: Namespace, task: Task | None) -> None:
         network = _arguments(config.model, "network")
         length = None if network is None else network.get("max_length")
         named = config.model.init_args.get("objective")
-        objective = None if named is None else build(named.as_dict())
+        usual = getattr(locate(config.model.class_path), "default_objective", None)
+        objective = build(named.as_dict()) if named is not None else usual() if usual is not None else None
     if length is None:
         raise ValueError("data.block_length is missing: the network does not say its max_length, so give it")
     data.block_length = length if objective is None else objective.source_length(length)

@@ -25,7 +25,7 @@ class Sums:
         """
         for name, value in values.items():
             value = value.detach().to(_widest(value.device))
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._sums[name] = self._sums[name].to(value.device) + value if name in self._sums else value
 
     def take(self, group: ProcessGroup | None = None) -> dict[str, float]:
         """Gives the sums over all ranks, and starts again at nothing.
@@ -36,12 +36,33 @@ class Sums:
         Returns:
             The sums by name.
         """
+        totals, self._sums = self._totals(group), {}
+        return {name: float(value) for name, value in totals.items()}
+
+    def save(self, group: ProcessGroup | None = None) -> dict[str, Tensor]:
+        """Gives the sums over all ranks to a checkpoint, and gathers them on the first rank.
+
+        Args:
+            group: as for `take`.
+
+        Returns:
+            The sums by name.
+        """
+        totals = self._totals(group)
+        self.load(totals)
+        return totals
+
+    def load(self, totals: Mapping[str, Tensor]) -> None:
+        """Goes on from what `save` gave, whatever the number of ranks is now."""
+        first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        self._sums = {name: value.clone() if first else torch.zeros_like(value) for name, value in totals.items()}
+
+    def _totals(self, group: ProcessGroup | None) -> dict[str, Tensor]:
         if not self._sums:
             return {}
         names = sorted(self._sums)
         totals = all_reduce_sum(torch.stack([self._sums[name] for name in names]), group)
-        self._sums = {}
-        return dict(zip(names, totals.tolist(), strict=True))
+        return dict(zip(names, totals.cpu().unbind(), strict=True))
 
 
 def all_reduce_sum(value: Tensor, group: ProcessGroup | None = None) -> Tensor:

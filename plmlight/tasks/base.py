@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import lightning.pytorch as pl
 import torch
@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from plmlight.metrics import Sums
 from plmlight.nn import Configured, Network, config_of
-from plmlight.objectives import Batch, KeyedRandom
+from plmlight.objectives import Batch, KeyedRandom, Objective
 from plmlight.objectives.base import Parts
 from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
 from plmlight.tasks.checkpoint import ARGUMENTS, TASK, TOKENIZER, task_from_checkpoint
@@ -36,6 +36,8 @@ class Task(Configured, pl.LightningModule):
         seed: of the objective's random choices.
     """
 
+    default_objective: ClassVar[type[Objective] | None] = None
+    """What the task learns where nothing else is named."""
     tokenizer: Tokenizer | None
     """What turned text into ids; the command line takes it from the data, and checkpoints keep it."""
 
@@ -128,19 +130,18 @@ class Task(Configured, pl.LightningModule):
         return cast(Tensor, sum(total / count.clamp_min(1.0) for total, count in parts.values()))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Makes the gradients those of the mean over all tokens of the step."""
+        """Makes the gradients those of the mean over all tokens of the step, and logs the loss now and then.
+
+        What is logged every ``log_every_n_steps`` optimiser steps is the mean since the last time. It is done here, so
+        that a checkpoint written after the step holds what is not logged yet, and no more.
+        """
         group = self.data_parallel_group
         ranks = 1 if group is None else group.size()
         self._weighting.rescale(self.parameters(), self.trainer.accumulate_grad_batches * ranks, group)
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Logs the mean loss since the last time, every ``log_every_n_steps`` optimiser steps."""
-        step, every = self.trainer.global_step, max(1, self.trainer.log_every_n_steps)
-        stepped = not self.trainer.fit_loop._should_accumulate()
-        if stepped and step % every == 0:
-            metrics = self.summarise(self.train_sums.take(self.data_parallel_group))
+        if (self.trainer.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0:
+            metrics = self.summarise(self.train_sums.take(group))
             self.log("train_loss", metrics["loss"], prog_bar=True)
-            self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+            self.log("lr", optimizer.param_groups[0]["lr"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to the sums of the data set."""
@@ -175,16 +176,18 @@ class Task(Configured, pl.LightningModule):
     # Checkpoints.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what builds the task again, and the seed of the run."""
+        """Adds what builds the task again, and what the run needs to go on: its seed, and the loss not yet logged."""
         checkpoint[TASK] = self.class_path
         chosen = {name: getattr(self, name, None) for name, value in self.hparams.items() if value is None}
         checkpoint[ARGUMENTS] = {**self.hparams, **{name: config_of(value) for name, value in chosen.items()}}
         checkpoint[TOKENIZER] = None if self.tokenizer is None else self.tokenizer.to_str()
         checkpoint["run_seed"] = self._run_seed
+        checkpoint["train_sums"] = self.train_sums.save(self.data_parallel_group)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the run's seed, and the tokenizer unless there is one."""
+        """Takes back what `on_save_checkpoint` gave, the tokenizer only where there is none yet."""
         self._run_seed = checkpoint.get("run_seed")
+        self.train_sums.load(checkpoint.get("train_sums", {}))
         if self.tokenizer is None and checkpoint.get(TOKENIZER):
             self.tokenizer = Tokenizer.from_str(checkpoint[TOKENIZER])
 

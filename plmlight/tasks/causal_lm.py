@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ class CausalLM(Task):
     """
 
     network: Decoder
+    default_objective: ClassVar[type[Objective]] = CausalLanguageModelling
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class CausalLM(Task):
         seed: int = 0,
     ) -> None:
         super().__init__(network, optimizer, schedule, seed)
-        self.objective = objective if objective is not None else CausalLanguageModelling()
+        self.objective = objective if objective is not None else self.default_objective()
         table = network.token_embedding.weight
         self.head = LMHead(table.shape[1], network.vocab_size, weight=table if tie_head else None)
         self._byte_lengths: Tensor | None = None

@@ -1,0 +1,114 @@
+"""A run over ragged rows, whose loss and gradients the tests compare between ways of spreading it.
+
+Started by torchrun for several ranks, imported for one.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader
+
+from plmlight.networks.gpt import GPT
+from plmlight.optim import Constant, Muon, OptimizerFactory
+from plmlight.tasks import CausalLM
+
+STEPS, ROWS = 3, 8
+
+
+class SGD(OptimizerFactory):
+    def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=0.5)
+
+
+class Gradients(pl.Callback):
+    """Keeps what the optimiser saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Tensor]] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step > len(self.seen):
+            self.seen.append({name: full(p.grad) for name, p in pl_module.named_parameters() if p.grad is not None})
+
+
+def full(tensor: Tensor) -> Tensor:
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().clone()
+
+
+def rows(rank: int, ranks: int) -> list[dict[str, Tensor]]:
+    """Rows of very different lengths; each rank has its part of every step's rows."""
+    generator = torch.Generator().manual_seed(7)
+    made = []
+    for index in range(STEPS * ROWS):
+        length = 2 + (index * 5) % 11
+        ids = torch.randint(1, 19, (13,), generator=generator)
+        mask = (torch.arange(13) < length).long()
+        made.append({"input_ids": ids * mask, "attention_mask": mask, "sample_ids": torch.tensor(index)})
+    share = ROWS // ranks
+    return [row for index, row in enumerate(made) if (index % ROWS) // share == rank]
+
+
+def run(batch_size: int, accumulate: int, strategy: str = "auto", clip: float | None = None, muon: bool = False) -> Any:
+    """Trains for three steps of eight rows.
+
+    Returns:
+        The gradients that the optimiser saw in each step, the weights at the end, and the validation loss.
+    """
+    torch.manual_seed(3)
+    network = GPT(vocab_size=19, d_model=16, num_layers=2, num_heads=2, max_length=12, dropout=0.0)
+    task = CausalLM(network, optimizer=Muon(0.01) if muon else SGD(), schedule=Constant())
+    gradients = Gradients()
+    distributed = strategy != "auto"
+    chosen: Any = strategy
+    if strategy == "fsdp2":
+        chosen = ModelParallelStrategy(
+            data_parallel_size=2,
+            tensor_parallel_size=1,
+            save_distributed_checkpoint=False,
+            process_group_backend="gloo",
+        )
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=2 if distributed else 1,
+        strategy=chosen,
+        max_epochs=1,
+        accumulate_grad_batches=accumulate,
+        gradient_clip_val=clip,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        callbacks=[gradients],
+    )
+    loader = DataLoader(rows(trainer.global_rank, trainer.world_size), batch_size=batch_size)  # type: ignore[arg-type]
+    trainer.fit(task, loader, loader)
+    weights = {name: full(p) for name, p in task.named_parameters()}
+    return {
+        "gradients": gradients.seen,
+        "weights": weights,
+        "train_loss": trainer.callback_metrics["train_loss"],
+        "val_loss": trainer.callback_metrics["val_loss"],
+    }
+
+
+if __name__ == "__main__":
+    results = {
+        "plain": run(4, 1, sys.argv[1]),
+        "accumulated": run(1, 4, sys.argv[1]),
+        "clipped": run(4, 1, sys.argv[1], clip=0.05),
+        "muon": run(4, 1, sys.argv[1], muon=True),
+    }
+    if torch.distributed.get_rank() == 0:
+        torch.save(results, Path(sys.argv[2]))

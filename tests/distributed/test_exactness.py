@@ -1,0 +1,82 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.distributed import ragged_run
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def assert_equal(got: dict[str, Any], expected: dict[str, Any], weights: float = 1e-6) -> None:
+    """Gradients within 1e-6 of the largest, step by step; losses and weights likewise."""
+    assert len(got["gradients"]) == len(expected["gradients"]) == ragged_run.STEPS
+    for mine, theirs in zip(got["gradients"], expected["gradients"], strict=True):
+        assert mine.keys() == theirs.keys()
+        largest = max(float(g.abs().max()) for g in theirs.values())
+        assert max(difference(mine[name], theirs[name]) for name in mine) <= 1e-6 * largest
+    for name in ("train_loss", "val_loss"):
+        assert float(got[name]) == pytest.approx(float(expected[name]), rel=1e-6)
+    assert max(difference(got["weights"][n], w) for n, w in expected["weights"].items()) <= weights
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def test_eight_micro_batches_of_one_equal_one_of_eight() -> None:
+    assert_equal(ragged_run.run(1, 8), ragged_run.run(8, 1))
+
+
+def test_a_mean_of_means_would_be_seen() -> None:
+    """The rows are ragged enough that the usual averaging fails these tests."""
+    whole = ragged_run.run(8, 1)
+    shorter = ragged_run.run(4, 1)
+    largest = max(float(g.abs().max()) for g in whole["gradients"][0].values())
+    off = max(difference(shorter["gradients"][0][n], g) for n, g in whole["gradients"][0].items())
+    assert off > 1e-3 * largest
+
+
+@pytest.fixture(scope="module", params=["ddp", "fsdp2"])
+def two_ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same runs on two processes."""
+    out = tmp_path_factory.mktemp(request.param) / "results.pt"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+    script = Path(ragged_run.__file__)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])}
+    done = subprocess.run(
+        [*command, str(script), request.param, str(out)], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results: dict[str, Any] = torch.load(out, weights_only=True)
+    return results
+
+
+def test_two_ranks_equal_one_with_twice_the_batch(two_ranks: dict[str, Any]) -> None:
+    assert_equal(two_ranks["plain"], ragged_run.run(8, 1))
+
+
+def test_two_ranks_with_accumulation_equal_one_batch(two_ranks: dict[str, Any]) -> None:
+    assert_equal(two_ranks["accumulated"], ragged_run.run(8, 1))
+
+
+def test_clipping_is_the_same_on_two_ranks(two_ranks: dict[str, Any]) -> None:
+    expected = ragged_run.run(8, 1, clip=0.05)
+    assert_equal(two_ranks["clipped"], expected)
+    norm = torch.stack([g.norm() for g in expected["gradients"][0].values()]).norm()
+    assert float(norm) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_muon_is_the_same_on_two_ranks(two_ranks: dict[str, Any]) -> None:
+    expected = ragged_run.run(8, 1, muon=True)
+    # AdamW turns the rounding noise of zero gradients into steps: only the matrices of Muon are compared.
+    names = [n for n in expected["weights"] if n.endswith("weight") and (".qkv." in n or ".up." in n or ".out." in n)]
+    assert names
+    for name in names:
+        assert difference(two_ranks["muon"]["weights"][name], expected["weights"][name]) < 1e-4
