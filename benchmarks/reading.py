@@ -20,6 +20,8 @@ import torch
 
 import plmlight
 from plmlight.cli import main as plmlight_main
+from plmlight.data.readers import read
+from plmlight.data.sources import resolve
 from plmlight.text import load_tokenizer
 
 
@@ -30,16 +32,14 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plmlight_main(
-            ["tokenizer", "--files", "python-stdlib", "--vocab_size", "4096", "--output", str(folder / "tokenizer")]
-        )
+        plmlight_main(["tokenizer", "python-stdlib", "--vocab_size", "4096", "--output", str(folder / "tokenizer")])
         prepare(folder, arguments.rounds)
-        read(folder)
+        pass_through(folder)
 
 
 def prepare(folder: Path, rounds: int) -> None:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    documents = [text for _, text in plmlight.data.read_documents("python-stdlib")]
+    documents = [text for text, _ in read(resolve("python-stdlib"))]
     size = sum(len(text.encode()) for text in documents)
     seconds: dict[str, list[float]] = {"encode_batch": [], "prepare": []}
     for turn in range(rounds):
@@ -47,7 +47,7 @@ def prepare(folder: Path, rounds: int) -> None:
         for first in range(0, len(documents), 64):
             tokenizer.encode_batch(documents[first : first + 64])
         seconds["encode_batch"].append(time.perf_counter() - start)
-        words = ["--files", "python-stdlib", "--tokenizer", folder / "tokenizer", "--output", folder / f"shards{turn}"]
+        words = ["python-stdlib", "--tokenizer", folder / "tokenizer", "--output", folder / f"shards{turn}"]
         start = time.perf_counter()
         plmlight_main(["prepare", *map(str, words)])
         seconds["prepare"].append(time.perf_counter() - start)
@@ -55,7 +55,7 @@ def prepare(folder: Path, rounds: int) -> None:
     print(f"prepare {ours:.2f} MB/s, encode_batch {theirs:.2f} MB/s, ratio {ours / theirs:.2f} (at least 0.8)")
 
 
-def read(folder: Path) -> None:
+def pass_through(folder: Path) -> None:
     corpus = plmlight.TextCorpus(
         "python-stdlib", tokenizer=str(folder / "tokenizer"), block_length=257, batch_size=8, cache_folder=str(folder)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -123,3 +123,18 @@ def plain(values: Namespace) -> dict[str, Any]:
     mapping: dict[str, Any] = dict(values.as_dict())
     mapping.pop("config", None)
     return mapping
+
+
+def add_text_arguments(options: CommandParser) -> None:
+    """Adds ``files`` and how they are read, for the commands that take text."""
+    options.add_argument(
+        "files",
+        type=str,
+        nargs="+",
+        help="text: .txt .md .rst .py .jsonl .csv .tsv .parquet files (plain, .gz, .bz2, .xz or .zst), folders, globs, "
+        "URLs, dataset:PATH[:CONFIG][:SPLIT], or python-stdlib",
+    )
+    options.add_argument("--text_field", type=str, default="text", help="the field or column that holds the text")
+    options.add_argument(
+        "--document", type=Literal["file", "line", "paragraph"], default="file", help="a document of plain text"
+    )

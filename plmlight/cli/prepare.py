@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from plmlight.cli.arguments import parse, parser
+from plmlight.cli.arguments import add_text_arguments, parse, parser
 
 DESCRIPTION = """Tokenises text once, into a folder of memory-mapped shards with a manifest (tokens, documents, hashes,
 unknown, padding and truncation percentages). Train on it with --data.files FOLDER.
@@ -23,19 +22,9 @@ def main(command: str, argv: list[str]) -> int:
         The exit status.
     """
     options = parser(command, DESCRIPTION)
-    options.add_argument(
-        "files",
-        type=str,
-        nargs="+",
-        help="text: .txt .md .rst .py .jsonl .csv .tsv .parquet files (plain, .gz, .bz2, .xz or .zst), folders, globs, "
-        "URLs, dataset:PATH[:CONFIG][:SPLIT], or python-stdlib",
-    )
+    add_text_arguments(options)
     options.add_argument("--tokenizer", type=str, required=True, help="tokenizer.json, or a folder with it")
     options.add_argument("--output", type=str, required=True, help="the folder to write")
-    options.add_argument("--text_field", type=str, default="text", help="the field or column that holds the text")
-    options.add_argument(
-        "--document", type=Literal["file", "line", "paragraph"], default="file", help="a document of plain text"
-    )
     options.add_argument(
         "--end_of_document", type=bool, default=True, help="put the end-of-text token after each document"
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from plmlight.cli.arguments import parse, parser
+from plmlight.cli.arguments import add_text_arguments, parse, parser
 from plmlight.text import TokenizerKind
 
 DESCRIPTION = """Trains a tokenizer and writes it to a folder that this program, the tokenizers library and
@@ -23,22 +21,12 @@ def main(command: str, argv: list[str]) -> int:
         The exit status.
     """
     options = parser(command, DESCRIPTION)
-    options.add_argument(
-        "files",
-        type=str,
-        nargs="+",
-        help="text: .txt .md .rst .py .jsonl .csv .tsv .parquet files (plain, .gz, .bz2, .xz or .zst), folders, globs, "
-        "URLs, dataset:PATH[:CONFIG][:SPLIT], or python-stdlib",
-    )
+    add_text_arguments(options)
     options.add_argument("--output", type=str, required=True, help="the folder to write")
     options.add_argument("--kind", type=TokenizerKind, default="byte-bpe", help="what to train")
     options.add_argument("--vocab_size", type=int, default=8192, help="tokens at most, special ones included")
     options.add_argument("--lowercase", type=bool, default=False, help="lower the case of all text first")
     options.add_argument("--min_frequency", type=int, default=2, help="pairs seen less often are not merged")
-    options.add_argument("--text_field", type=str, default="text", help="the field or column that holds the text")
-    options.add_argument(
-        "--document", type=Literal["file", "line", "paragraph"], default="file", help="a document of plain text"
-    )
     options.add_argument("--max_characters", type=int | None, default=None, help="read only so much text")
     chosen = parse(options, argv)
 
