@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+import plmlight
 import plmlight.networks
 from plmlight.cli.training import TrainingCLI
 from plmlight.export.recipe import load_recipe
@@ -26,6 +27,10 @@ model:
     network: {class_path: GPT, init_args: {d_model: 32, num_layers: 2, num_heads: 2, max_length: 32}}
 data: {class_path: TextCorpus, init_args: {files: x}}
 """
+
+
+for public in dir(plmlight):
+    getattr(plmlight, public)  # as the command does: short class names are looked up among what is imported
 
 
 def name(path: Path) -> str:
@@ -61,7 +66,8 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     (tmp_path / "base.yaml").write_text(BASE)
     content = yaml.safe_load(path.read_text())
     whole = "data" in content and "class_path" in content.get("model", {})  # otherwise it is a fragment
-    words = [*([] if whole else ["--config", "base.yaml"]), "--config", str(path)]
+    words = [] if whole else ["--config", "base.yaml"]
+    words += ["--data" if path.parent.name == "data" else "--config", str(path)]
     words += ["--data.files", "text.txt", "--data.cache_folder", "cache"]
     built = Built("fit", words)
     assert isinstance(built.model, Task)
