@@ -27,6 +27,12 @@ def test_there_are_two_commands_that_install() -> None:
     assert commands[1].endswith(" && pytest -n 2")
 
 
+def test_the_chinese_readme_has_the_same_commands() -> None:
+    chinese = BLOCK.findall((ROOT / "README.zh-CN.md").read_text(encoding="utf-8"))
+    assert len(chinese) == 3
+    assert set(chinese) <= set(blocks())
+
+
 @pytest.mark.slow
 def test_every_block_runs(tmp_path: Path) -> None:
     for folder in ("configs", "export", "serve_examples"):
