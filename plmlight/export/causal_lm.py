@@ -42,8 +42,8 @@ def causal_lm_graphs(task: CausalLM, dtype: torch.dtype) -> dict[str, GraphSpec]
         dtype: of the weights, the cache and the logits.
 
     Returns:
-        ``portable``, whose cache grows by concatenation and whose batches are padded on the left, and, where all that the
-        network remembers are its attentions' keys and values, ``in_place`` (see `plmlight.export.in_place`).
+        ``portable``, whose cache grows by concatenation and whose batches are padded on the left, and, where all that
+        the network remembers are its attentions' keys and values, ``in_place`` (see `plmlight.export.in_place`).
     """
     network, head = _converted(task, dtype)
     graphs = {"portable": _spec(task, PortableDecoder(network, head), "portable", "model.onnx", "concatenated", dtype)}

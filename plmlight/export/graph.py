@@ -86,8 +86,8 @@ def _check_axes(spec: GraphSpec, model: ir.Model) -> None:
 def frozen(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, without gradients, and everything as it was afterwards.
 
-    A wrapper left in training mode would be traced with dropout, and a learned attention bias that wants a gradient breaks
-    the exporter.
+    A wrapper left in training mode would be traced with dropout, and a learned attention bias that wants a gradient
+    breaks the exporter.
     """
     modes = {part: part.training for part in module.modules()}
     gradients = {parameter: parameter.requires_grad for parameter in module.parameters()}
@@ -124,8 +124,8 @@ def _quiet() -> Iterator[None]:
 class WeightFile:
     """One file of external data that several graphs refer to; equal tensors are written once.
 
-    Use as a context manager; a graph saved through it does not depend on the module's memory any more. External data has
-    no 2 GB limit.
+    Use as a context manager; a graph saved through it does not depend on the module's memory any more. External data
+    has no 2 GB limit.
 
     Args:
         path: the file to write, in the graphs' folder.
@@ -163,12 +163,12 @@ class WeightFile:
         content = np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)
         # the type is part of the key: equal bytes may be other numbers, but never another layout
         key = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        key.update(content)
+        key.update(content.data)
         if key.digest() not in self._places:
             assert self._handle is not None
             offset = -(-self._handle.tell() // ALIGNMENT) * ALIGNMENT
             self._handle.write(b"\0" * (offset - self._handle.tell()))
-            self._handle.write(content)
+            self._handle.write(content.data)
             self._places[key.digest()] = offset, content.nbytes
         offset, length = self._places[key.digest()]
         return ir.ExternalTensor(

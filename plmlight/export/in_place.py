@@ -5,11 +5,11 @@ replaced, in a copy of the network that shares its weights, by one that stands f
 ``com.microsoft::GroupQueryAttention`` of ONNX Runtime, which reads and writes the same buffer. In eager mode that
 operator is only a placeholder: the copy is for tracing, never for computing.
 
-The graph's contract: ``input_ids`` [B, T] is padded on the right; ``attention_mask`` [B, P+T] is the masks of all calls so
-far side by side, this one's last; only how many ones stand in its first P and last T columns of a row counts, because
-each row's tokens lie without gaps at the start of its buffer. Padding is written behind them and overwritten by the
-next call. ``past_key_values.*`` [B, H, buffer, D/H] and ``present.*`` are to be bound to the same memory, with a buffer of
-at least P+T. With a past, T > 1 needs B = 1 (a limit of the operator).
+The graph's contract: ``input_ids`` [B, T] is padded on the right; ``attention_mask`` [B, P+T] is the masks of all
+calls so far side by side, this one's last; only how many ones stand in its first P and last T columns of a row
+counts, because each row's tokens lie without gaps at the start of its buffer. Padding is written behind them and
+overwritten by the next call. ``past_key_values.*`` [B, H, buffer, D/H] and ``present.*`` are to be bound to the same
+memory, with a buffer of at least P+T. With a past, T > 1 needs B = 1 (a limit of the operator).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class InPlaceAttention(nn.Module):
         self.attention = attention
         self.call = call
         self.layer = layer
-        self.attributes: dict[str, int | float] = {
+        self.attributes: dict[str, Any] = {
             "num_heads": attention.num_heads,
             "kv_num_heads": attention.num_heads,
         }
@@ -71,7 +71,7 @@ class InPlaceAttention(nn.Module):
     def forward(
         self, x: Tensor, mask: Mask, positions: Tensor | None = None, past: KeyValue | None = None
     ) -> tuple[Tensor, KeyValue]:
-        """As `SelfAttention.forward`, but with the operator's own mask, and with the call's buffers for past and present."""
+        """As `SelfAttention.forward`, but with the operator's own mask and the call's buffers."""
         past_key, past_value = self.call.buffers[2 * self.layer : 2 * self.layer + 2]
         attention, (batch, length, _) = self.attention, x.shape
         inner = attention.num_heads * attention.head_dim

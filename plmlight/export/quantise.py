@@ -14,8 +14,8 @@ from plmlight.export.recipe import Quantisation
 def quantise_weights(model: ir.Model, how: Quantisation) -> int:
     """Replaces each product with a constant matrix by ONNX Runtime's ``com.microsoft::MatMulNBits``.
 
-    A matrix is cut into blocks of ``how.block_size`` along its input width; each has a scale. A head that is tied to the
-    token table multiplies by its transpose: it gets a quantised copy, and the table itself stays.
+    A matrix is cut into blocks of ``how.block_size`` along its input width; each has a scale. A head that is tied to
+    the token table multiplies by its transpose: it gets a quantised copy, and the table itself stays.
 
     Args:
         model: changed in place.
@@ -46,22 +46,41 @@ def _constant_matrix(node: ir.Node) -> NDArray[Any] | None:
     if value is None:
         return None
     producer = value.producer()
-    if producer is not None and producer.op_type == "Transpose":
-        source = producer.inputs[0]
-        if source is None or source.const_value is None or len(source.const_value.shape) != 2:
-            return None
-        return source.const_value.numpy().T
-    if value.const_value is None or len(value.const_value.shape) != 2:
+    transposed = producer is not None and producer.op_type == "Transpose"
+    source = producer.inputs[0] if producer is not None and transposed else value
+    if source is None or source.const_value is None or len(source.const_value.shape) != 2:
         return None
-    return value.const_value.numpy()
+    matrix: NDArray[Any] = source.const_value.numpy()
+    return matrix.T if transposed else matrix
+
+
+def blocks(matrix: NDArray[Any], how: Quantisation) -> dict[str, NDArray[Any]]:
+    """A matrix in blocks, by ONNX Runtime's own quantiser, in the layout of ``MatMulNBits``.
+
+    Args:
+        matrix: [K, N], float32.
+        how: bits and block size.
+
+    Returns:
+        ``quantised`` [N, blocks, bytes of a block], ``scales`` [N, blocks], and ``zeros`` where they are not symmetric.
+    """
+    # from here, as onnxruntime.quantization sets up the root logger when it is imported
+    from onnxruntime.capi._pybind_state import quantize_matmul_4bits, quantize_matmul_8bits
+
+    width, columns = matrix.shape
+    count = -(-width // how.block_size)
+    # the quantiser reads rows one after the other, whatever the array says about its order
+    padded = np.ascontiguousarray(np.pad(matrix, ((0, count * how.block_size - width), (0, 0))))
+    packed = np.zeros((columns, count, how.block_size * how.bits // 8), np.uint8)
+    scales = np.zeros((columns, count), matrix.dtype)
+    zeros = np.zeros((columns, -(-count * how.bits // 8)), np.uint8)
+    quantise = {4: quantize_matmul_4bits, 8: quantize_matmul_8bits}[how.bits]
+    quantise(packed, padded, scales, zeros, how.block_size, columns, width, how.symmetric)
+    return {"quantised": packed, "scales": scales} | ({} if how.symmetric else {"zeros": zeros})
 
 
 def _replace(model: ir.Model, node: ir.Node, matrix: NDArray[Any], how: Quantisation) -> None:
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, DefaultWeightOnlyQuantizer
-
-    config = DefaultWeightOnlyQuantConfig(block_size=how.block_size, is_symmetric=how.symmetric, bits=how.bits)
-    packed, scales, zeros = DefaultWeightOnlyQuantizer(config).qbits_block_quant(np.ascontiguousarray(matrix))
-    parts = {"quantised": packed, "scales": scales} | ({} if how.symmetric else {"zeros": zeros})
+    parts = blocks(matrix, how)
     source = node.inputs[1]
     assert source is not None
     values = []

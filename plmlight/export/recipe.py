@@ -51,8 +51,8 @@ class Limits:
         logit_error: the most that any logit may differ, on shapes not used for tracing.
         relative_logit_error: the same, as the root mean square difference over the spread of torch's logits.
         greedy_agreement: the share of greedy answers that equal torch's token for token.
-        top1_agreement: the share of positions, teacher-forced along texts sampled from the model, at which the likeliest
-            token is torch's.
+        top1_agreement: the share of positions, teacher-forced along texts sampled from the model, at which the
+            likeliest token is torch's, near ties excused.
         loss_increase: how much the cross entropy of those texts may grow, in nats a token.
     """
 
@@ -196,25 +196,28 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
     """Checks one value against a type hint, and makes the dataclasses in it."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in inner:
-            return None
-        (hint,) = [each for each in inner if each is not type(None)]
-        return _value(hint, value, where, key)
-    if origin is Literal:
-        if value not in inner:
-            raise ValueError(f"{where}: {key} {value!r} is not known{nearest(str(value), map(str, inner))}")
-        return value
+        (only,) = (each for each in inner if each is not type(None))
+        return None if value is None else _value(only, value, where, key)
     if dataclasses.is_dataclass(hint):
         return parse(hint, value, where, key)  # type: ignore[arg-type]
     if origin is list and isinstance(value, list):
         return [_value(inner[0], each, where, f"{key}[{index}]") for index, each in enumerate(value)]
     if origin is dict and isinstance(value, Mapping):
         return {str(name): _value(inner[1], each, where, f"{key}.{name}") for name, each in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if origin is Literal:
+        if value not in inner:
+            raise ValueError(f"{where}: {key} {value!r} is not known{nearest(str(value), map(str, inner))}")
+        return value
+    return _scalar(origin or hint, value, where, key)
+
+
+def _scalar(kind: type, value: Any, where: str, key: str) -> Any:
+    """A number or text; whole numbers may stand for others, and any scalar for a text, as an option's value is one."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float and number:
         return float(value)
-    if hint is str and isinstance(value, bool | int | float):
+    if kind is str and (number or isinstance(value, bool)):
         return str(int(value)) if isinstance(value, bool) else str(value)
-    expected = origin or hint
-    if not isinstance(value, expected) or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{where}: {key}: expected {expected.__name__}, got {value!r}")
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{where}: {key}: expected {kind.__name__}, got {value!r}")
     return value

@@ -9,9 +9,11 @@ from typing import Any
 from plmlight.export.verdict import Check, Verdict, shown
 
 STYLE = """
-:root { --ink: #1d2330; --soft: #667085; --line: #e4e7ec; --card: #fff; --page: #f6f7f9; --good: #12805c; --bad: #c4320a; }
+:root { --ink: #1d2330; --soft: #667085; --line: #e4e7ec; --card: #fff; --page: #f6f7f9;
+  --good: #12805c; --bad: #c4320a; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ef; --soft: #98a2b3; --line: #2b3240; --card: #181d27; --page: #10141b; --good: #3ccb96; --bad: #ff8a5c; }
+  :root { --ink: #e6e9ef; --soft: #98a2b3; --line: #2b3240; --card: #181d27; --page: #10141b;
+    --good: #3ccb96; --bad: #ff8a5c; }
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.55 system-ui, sans-serif; }

@@ -1,7 +1,7 @@
 """What an exported graph is: a module and the ordered, named tensors that go in and come out.
 
-A task is exported by saying this about it (`GraphSpec`), not by a branch in the exporter: tracing, quantising, profiles,
-the manifest and the verdict read nothing else.
+A task is exported by saying this about it (`GraphSpec`), not by a branch in the exporter: tracing, quantising,
+profiles, the manifest and the verdict read nothing else.
 """
 
 from __future__ import annotations

@@ -10,16 +10,16 @@ from plmlight.export.graph import operators
 from plmlight.export.recipe import Range
 from plmlight.export.specification import GraphSpec
 
-OPERATORS = frozenset(
-    """
-    Abs Add And ArgMax ArgMin Attention Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Einsum Elu Equal
-    Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual Identity If IsInf IsNaN
-    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LSTM MatMul Max Mean Min Mod Mul Neg Not Or Pad Pow
-    PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
-    ReduceSum ReduceSumSquare Relu Reshape Round Scan ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice
-    Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK Transpose Trilu Unsqueeze Where Xor
-    """.split()
+_NAMES = (
+    "Abs Add And ArgMax ArgMin Attention Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Einsum "
+    "Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual "
+    "Identity If IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LSTM MatMul Max Mean "
+    "Min Mod Mul Neg Not Or Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax "
+    "ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Scan ScatterElements ScatterND "
+    "Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK "
+    "Transpose Trilu Unsqueeze Where Xor"
 )
+OPERATORS = frozenset(_NAMES.split())
 """Plain operators of language models that TensorRT 10's ONNX parser converts, by NVIDIA's operator table
 (https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md); ``Attention`` since 10.14."""
 
@@ -58,8 +58,8 @@ def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> di
         max_length: of the model; no length goes beyond it.
 
     Returns:
-        ``trt_profile_min_shapes``, ``..._opt_shapes`` and ``..._max_shapes``, each naming every input that has a dynamic
-        axis: TensorRT refuses an engine where one is missing, the cache's tensors included.
+        ``trt_profile_min_shapes``, ``..._opt_shapes`` and ``..._max_shapes``, each naming every input that has a
+        dynamic axis: TensorRT refuses an engine where one is missing, the cache's tensors included.
 
     Raises:
         ValueError: for an axis without a range, or a range without an axis.
@@ -70,14 +70,14 @@ def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> di
         raise ValueError(
             f"profiles: axis {different[0]!r} is {'missing' if different[0] in free else 'not in the graph'}"
         )
-    lengths = free - {"batch"}
     options = {}
     for bound in ("min", "opt", "max"):
         sizes: dict[str, int] = {axis: getattr(ranges[axis], bound) for axis in free}
-        sizes |= {axis: min(sizes[axis], max_length) for axis in lengths}
-        sizes = {
-            axis: min(size, max_length) if axis != "batch" else size for axis, size in spec.complete(sizes).items()
-        }
+        sizes |= {axis: min(sizes[axis], max_length) for axis in free - {"batch"}}
+        for parts in spec.sums.values():  # an engine is built at these very shapes, so their sums must hold
+            longest = max(parts, key=sizes.__getitem__)
+            sizes[longest] -= max(0, sum(sizes[part] for part in parts) - max_length)
+        sizes = spec.complete(sizes)
         shapes = [
             f"{tensor.name}:{'x'.join(map(str, tensor.shape(sizes)))}" for tensor in spec.inputs if tensor.dynamic()
         ]

@@ -81,7 +81,9 @@ class Verdict:
         return "\n".join(lines)
 
 
-def judge(name: str, graph: str, limit: float, bound: Bound, detail: str, measure: Callable[[], float]) -> Check:
+def judge(
+    name: str, graph: str, limit: float, bound: Bound, detail: str, measure: Callable[[], float | tuple[float, str]]
+) -> Check:
     """Measures and judges.
 
     Args:
@@ -90,18 +92,20 @@ def judge(name: str, graph: str, limit: float, bound: Bound, detail: str, measur
         limit: the most or the least.
         bound: which of the two.
         detail: how it is measured.
-        measure: gives the value.
+        measure: gives the value, and perhaps a remark to add to the detail.
 
     Returns:
         The check. Whatever keeps the value from being measured, and a value that is not a number, fails it.
     """
     try:
-        measured = float(measure())
+        value = measure()
+        measured, remark = value if isinstance(value, tuple) else (value, "")
+        measured = float(measured)
     except Exception as error:  # a check that cannot be evaluated is a failure, whatever the reason
         reason = " ".join(str(error).split()) or type(error).__name__
         return Check(name, graph, None, limit, bound, False, f"could not be evaluated: {reason}")
     passed = measured <= limit if bound == "at most" else measured >= limit
-    return Check(name, graph, measured if math.isfinite(measured) else None, limit, bound, passed, detail)
+    return Check(name, graph, measured if math.isfinite(measured) else None, limit, bound, passed, detail + remark)
 
 
 def count(values: Iterable[bool]) -> float:
