@@ -49,6 +49,11 @@ class Checkpoints(ModelCheckpoint):
             self.monitor, self.save_top_k = None, 0
         super().on_train_start(trainer, pl_module)
 
+    def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
+        """Leaves the best one alone where a run stops before its first validation."""
+        if self.monitor is None or self.monitor in monitor_candidates:
+            super()._save_topk_checkpoint(trainer, monitor_candidates)
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints to a temporary file beside the place that they then take.

@@ -1,0 +1,151 @@
+import copy
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ExponentialMovingAverage, Throughput
+from plmlight.callbacks.throughput import flops_per_token, peak_flops
+from plmlight.networks.gpt import GPT
+from plmlight.tasks import CausalLM, task_from_checkpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+
+
+def small() -> CausalLM:
+    torch.manual_seed(1)
+    return CausalLM(GPT(vocab_size=23, d_model=16, num_layers=2, num_heads=2, max_length=12))
+
+
+def loader() -> "DataLoader[Any]":
+    generator = torch.Generator().manual_seed(5)
+    data: Any = [{"input_ids": torch.randint(1, 23, (13,), generator=generator)} for _ in range(32)]
+    return DataLoader(data, batch_size=4)
+
+
+def trainer(folder: Path, steps: int, *callbacks: pl.Callback, **changes: Any) -> pl.Trainer:
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    checkpointing = any(isinstance(c, Checkpoints) for c in callbacks)
+    return pl.Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        max_steps=steps,
+        callbacks=list(callbacks),
+        enable_checkpointing=checkpointing,
+        plugins=[AtomicCheckpointIO()],
+        log_every_n_steps=1,
+        **quiet,
+        **changes,
+    )
+
+
+class Weights(pl.Callback):
+    def __init__(self) -> None:
+        self.after: list[list[torch.Tensor]] = []
+        self.validated: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self.after.append([p.detach().clone() for p in pl_module.parameters()])
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self.validated = [p.detach().clone() for p in pl_module.parameters()]
+
+
+def test_average_equals_its_formula_and_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+    task, weights = small(), Weights()
+    average = [p.detach().clone() for p in task.parameters()]
+    run = trainer(tmp_path, 8, weights, ExponentialMovingAverage(0.5), Checkpoints(), num_sanity_val_steps=0)
+    run.fit(task, loader(), loader())
+    for step, after in enumerate(weights.after, 1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, after, strict=True)]
+    kept = list(task_from_checkpoint(tmp_path / "last.ckpt").parameters())
+    for expected, in_model, validated, stored in zip(average, task.parameters(), weights.validated, kept, strict=True):
+        torch.testing.assert_close(in_model, expected)
+        torch.testing.assert_close(validated, expected)
+        torch.testing.assert_close(stored, expected)
+
+
+class Stops(pl.Callback):
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == 9:
+            trainer.should_stop = True
+
+
+def test_average_resumes_bit_for_bit(tmp_path: Path) -> None:
+    straight, stopped, resumed = small(), small(), small()
+    trainer(tmp_path / "a", 12, ExponentialMovingAverage(0.9)).fit(straight, loader())
+    # Between two epochs, as a plain loader does not know where it stood within one.
+    saves = Checkpoints(every_n_steps=8)
+    trainer(tmp_path / "b", 12, ExponentialMovingAverage(0.9), Stops(), saves).fit(stopped, loader())
+    path = tmp_path / "b" / "last.ckpt"
+    assert torch.load(path, weights_only=True)["global_step"] == 8
+    again = trainer(tmp_path / "b", 12, ExponentialMovingAverage(0.9), Checkpoints(every_n_steps=8))
+    again.fit(resumed, loader(), ckpt_path=path, weights_only=True)
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
+    code = (
+        "import torch\nfrom plmlight.callbacks import AtomicCheckpointIO\n"
+        "try:\n    AtomicCheckpointIO().save_checkpoint({'a': torch.zeros(10**6)}, %r)\n"
+        "except OSError as error:\n    print(error.filename, error.strerror)\n" % str(path)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.strip() == f"{path} File too large", done.stderr
+    assert torch.load(path, weights_only=True) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.ckpt"]
+
+
+def test_throughput_reports_rate_padding_and_utilisation(tmp_path: Path) -> None:
+    ids = torch.randint(1, 23, (8, 13))
+    mask = torch.ones_like(ids)
+    mask[:, 7:] = 0
+    data: Any = [{"input_ids": i, "attention_mask": m} for i, m in zip(ids, mask, strict=True)]
+    run = trainer(tmp_path, 2, Throughput())
+    run.fit(small(), DataLoader(data, batch_size=4))
+    metrics = run.callback_metrics
+    assert float(metrics["padding"]) == pytest.approx(5 / 12)
+    assert float(metrics["tokens_per_second"]) > 0
+    assert 0 < float(metrics["mfu"]) < 1
+
+
+def test_flops_count_the_tied_table_once_and_no_lookups() -> None:
+    task = small()
+    weights = sum(p.numel() for p in task.parameters()) - 12 * 16  # without the positions
+    assert flops_per_token(task, 12) == 6 * weights + 12 * 2 * 16 * 12
+    untied = CausalLM(copy.deepcopy(task.network), tie_head=False)
+    assert flops_per_token(untied, 12) == flops_per_token(task, 12)
+
+
+def test_peak_of_the_cpu_is_measured() -> None:
+    peak = peak_flops(torch.device("cpu"), torch.float32)
+    assert peak is not None
+    assert peak > 1e8
+
+
+def test_checkpoints_without_validation_keep_the_last(tmp_path: Path) -> None:
+    trainer(tmp_path, 8, Checkpoints()).fit(small(), loader())
+    assert sorted(os.listdir(tmp_path)) == ["last.ckpt"]
+
+
+def test_a_run_shorter_than_its_first_validation_keeps_the_last(tmp_path: Path) -> None:
+    trainer(tmp_path, 6, Checkpoints(), num_sanity_val_steps=0).fit(small(), loader(), loader())
+    assert sorted(os.listdir(tmp_path)) == ["last.ckpt"]
