@@ -31,6 +31,7 @@ def loader() -> "DataLoader[Any]":
 
 
 def trainer(folder: Path, steps: int, *callbacks: pl.Callback, **changes: Any) -> pl.Trainer:
+    torch.manual_seed(1)  # of the run, which the last step of the one before has changed
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     checkpointing = any(isinstance(c, Checkpoints) for c in callbacks)
     return pl.Trainer(
