@@ -37,7 +37,7 @@ class StopsCleanly(pl.Callback):
         """
         asked = self._asked
         if trainer.world_size > 1:
-            if (batch_idx + 1) % max(1, trainer.log_every_n_steps):
+            if (batch_idx + 1) % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
                 return
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked:

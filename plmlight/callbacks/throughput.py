@@ -45,7 +45,7 @@ class Throughput(pl.Callback):
         if mask is not None:
             self._padding.append((mask == 0).sum())
         step = trainer.global_step
-        if step == self._step or step % max(1, trainer.log_every_n_steps):
+        if step == self._step or step % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
             return
         self._step = step
         padding = int(torch.stack(self._padding).sum()) if self._padding else 0  # waits for the device

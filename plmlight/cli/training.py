@@ -49,7 +49,7 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: for input that does not fit, with one line for the user.
     """
     sys.path.insert(0, os.getcwd())  # a user's own classes, by class path
-    for name in plmlight.__all__:
+    for name in dir(plmlight):
         getattr(plmlight, name)  # short class names are looked up among what is imported
     _quieten()
     try:
@@ -166,6 +166,7 @@ class TrainingCLI(LightningCLI):
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
         if not _is_sharded(settings.get("strategy")):
             plugins.append(AtomicCheckpointIO())
+        self.callbacks = callbacks
         trainer: pl.Trainer = super().instantiate_trainer(callbacks=callbacks, plugins=plugins, **kwargs)
         return trainer
 
@@ -218,7 +219,7 @@ class TrainingCLI(LightningCLI):
         return None
 
     def _say_interrupted(self) -> None:
-        saved = next((c.saved for c in self.trainer.callbacks if isinstance(c, StopsCleanly) and c.saved), None)
+        saved = next((c.saved for c in self.callbacks if isinstance(c, StopsCleanly) and c.saved), None)
         if saved is not None and self.trainer.is_global_zero:
             words = " ".join(sys.argv[1:]) if sys.argv[1:2] == ["fit"] else "fit ..."
             print(

@@ -63,7 +63,8 @@ def explain_class(message: str) -> str | None:
 
 
 def _names_below(role: type) -> Iterable[str]:
-    for cls in role.__subclasses__():
+    below: list[type] = role.__subclasses__()
+    for cls in below:
         if not getattr(cls, "__abstractmethods__", None) and not cls.__name__.startswith("_"):
             yield cls.__name__
         yield from _names_below(cls)

@@ -35,7 +35,7 @@ def chunked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, l
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         hidden = hidden.to(dtype)  # outside the function: its gradient goes back to the width it came in
-    out: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, torch.is_grad_enabled())
+    out: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
     return out
 
 

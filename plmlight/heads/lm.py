@@ -18,13 +18,14 @@ class LMHead(nn.Module):
             by default.
     """
 
-    def __init__(self, d_model: int, vocab_size: int, bias: bool = False, weight: nn.Parameter | None = None) -> None:
+    def __init__(self, d_model: int, vocab_size: int, bias: bool = False, weight: Tensor | None = None) -> None:
         super().__init__()
         if weight is None:
             weight = nn.Parameter(torch.empty(vocab_size, d_model))
             nn.init.normal_(weight, std=0.02)
         elif weight.shape != (vocab_size, d_model):
             raise ValueError(f"weight is {tuple(weight.shape)}, expected {(vocab_size, d_model)}")
+        assert isinstance(weight, nn.Parameter)
         self.weight = weight
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
 

@@ -35,7 +35,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT  # [..., M, M]
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
+    out: Tensor = x.mT if tall else x
+    return out
 
 
 class Orthogonal(torch.optim.Optimizer):

@@ -138,7 +138,8 @@ class Task(Configured, pl.LightningModule):
         group = self.data_parallel_group
         ranks = 1 if group is None else group.size()
         self._weighting.rescale(self.parameters(), self.trainer.accumulate_grad_batches * ranks, group)
-        if (self.trainer.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0:
+        every = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
+        if (self.trainer.global_step + 1) % every == 0:
             metrics = self.summarise(self.train_sums.take(group))
             self.log("train_loss", metrics["loss"], prog_bar=True)
             self.log("lr", optimizer.param_groups[0]["lr"])

@@ -97,13 +97,16 @@ def test_average_resumes_bit_for_bit(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
-    code = (
-        "import torch\nfrom plmlight.callbacks import AtomicCheckpointIO\n"
-        "try:\n    AtomicCheckpointIO().save_checkpoint({'a': torch.zeros(10**6)}, %r)\n"
-        "except OSError as error:\n    print(error.filename, error.strerror)\n" % str(path)
-    )
+    code = """
+import sys, torch
+from plmlight.callbacks import AtomicCheckpointIO
+try:
+    AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(10**6)}, sys.argv[1])
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, str(path)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -92,7 +92,8 @@ def run(batch_size: int, accumulate: int, strategy: str = "auto", clip: float | 
         log_every_n_steps=1,
         callbacks=[gradients],
     )
-    loader = DataLoader(rows(trainer.global_rank, trainer.world_size), batch_size=batch_size)  # type: ignore[arg-type]
+    data: Any = rows(trainer.global_rank, trainer.world_size)
+    loader: DataLoader[Any] = DataLoader(data, batch_size=batch_size)
     trainer.fit(task, loader, loader)
     weights = {name: full(p) for name, p in task.named_parameters()}
     return {
