@@ -47,11 +47,13 @@ class Graphs:
         specs: by name, the default one first.
         lints: what a lint found, by graph; only where the provider has one.
         seconds: how long each took.
+        hashes: of the files as they were written, the weights' too.
     """
 
     specs: dict[str, GraphSpec]
     lints: dict[str, list[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def export_bundle(
@@ -140,6 +142,8 @@ def write_graphs(export: TaskExport, recipe: Recipe, folder: Path, progress: Pro
                 graphs.lints[name] = lint(model)
             graphs.seconds[name] = time.perf_counter() - start
             progress(f"graph {name}: {spec.file} ({how}), {graphs.seconds[name]:.1f} s")
+    files = [WEIGHTS, *(spec.file for spec in graphs.specs.values())]
+    graphs.hashes = {file: file_hash(folder / file) for file in files}
     return graphs
 
 
@@ -213,6 +217,12 @@ def _checks(export: TaskExport, graphs: Graphs, recipe: Recipe, folder: Path, ve
         return len(lines)
 
     yield judge("golden requests", default.name, 1, "at least", "requests written with their answers", write_golden)
+
+    def changed() -> float:
+        return sum(file_hash(folder / file) != written for file, written in graphs.hashes.items())
+
+    # last, as random tokens do not reach every row of a table: what was compared must be what was written
+    yield judge("files changed since written", "", 0, "at most", "graphs and weights, byte by byte", changed)
 
 
 def manifest(
