@@ -22,9 +22,10 @@ from lightning.pytorch.loggers import CSVLogger
 
 import plmlight
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ProgressBar, StopsCleanly, Throughput
-from plmlight.cli.training_links import check_links, link_block_length, use_tokenizer_of
+from plmlight.cli.training_links import check_links, check_tokenizer, link_block_length, use_tokenizer_of
 from plmlight.cli.training_parser import TrainingParser
-from plmlight.tasks import Task, read_checkpoint, task_from_checkpoint
+from plmlight.interop import read_checkpoint
+from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.text import replace_file
 
 DESCRIPTIONS = {
@@ -139,13 +140,8 @@ class TrainingCLI(LightningCLI):
         tokenizer = getattr(self.datamodule, "tokenizer", None)
         if self.rebuilt is None and tokenizer is not None:
             self.model.tokenizer = tokenizer
-        size = getattr(self.datamodule, "vocab_size", None)
-        if size is not None and size > self.model.network.vocab_size:
-            raise ValueError(
-                f"the data's tokenizer has {size} tokens, but the network's vocab_size is "
-                f"{self.model.network.vocab_size}: give the tokenizer that the network was trained with "
-                "(--data.tokenizer)"
-            )
+        if tokenizer is not None:
+            check_tokenizer(tokenizer, self.model, self.config)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Adds the callbacks and the logger that a run has unless the configuration brings its own."""
@@ -264,7 +260,7 @@ def _quieten() -> None:
 
 def _first(error: BaseException) -> BaseException:
     """What went wrong first: jsonargparse wraps a constructor's error in its own, of many lines."""
-    while (before := error.__cause__ or error.__context__) is not None:
+    while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = before
     return error
 

@@ -10,10 +10,12 @@ from pydoc import locate
 from typing import Any
 
 from jsonargparse import Namespace
+from tokenizers import Tokenizer
 
+from plmlight.interop import Pretrained, fetch, is_checkpoint, read_checkpoint, stored_arguments
 from plmlight.nn import build
 from plmlight.tasks import Task
-from plmlight.text import replace_file
+from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
 
 def check_links(config: Namespace) -> None:
@@ -54,8 +56,7 @@ def link_block_length(config: Namespace, task: Task | None) -> None:
         length: int | None = task.network.max_length
         objective = getattr(task, "objective", None)
     else:
-        network = _arguments(config.model, "network")
-        length = None if network is None else network.get("max_length")
+        length = _max_length(config.model)
         named = config.model.init_args.get("objective")
         usual = getattr(locate(config.model.class_path), "default_objective", None)
         objective = build(named.as_dict()) if named is not None else usual() if usual is not None else None
@@ -82,10 +83,55 @@ def use_tokenizer_of(task: Task, config: Namespace) -> None:
     data.tokenizer = str(path)
 
 
+def check_tokenizer(tokenizer: Tokenizer, task: Task, config: Namespace) -> None:
+    """Refuses ids that mean nothing, or something else, to a network that was trained before.
+
+    Args:
+        tokenizer: the data's.
+        task: with the network.
+        config: as parsed, which may name where the network comes from.
+
+    Raises:
+        ValueError: when the network has fewer tokens, or comes with another tokenizer.
+    """
+    size, rows = vocabulary_size(tokenizer), task.network.vocab_size
+    hint = "give the tokenizer that the network was trained with (--data.tokenizer)"
+    if size > rows:
+        raise ValueError(f"the data's tokenizer has {size} tokens, but the network's vocab_size is {rows}: {hint}")
+    network = _arguments(config.get("model"), "network")
+    folder = None if network is None or "vocab_size" in network else network.get("folder")
+    theirs = task.tokenizer if folder is None else _tokenizer_at(fetch(folder))
+    if theirs is not None and tokenizer_hash(theirs) != tokenizer_hash(tokenizer):
+        raise ValueError(f"the data's tokenizer is not that of {folder or 'the checkpoint'}: {hint}")
+
+
+def _tokenizer_at(path: Path) -> Tokenizer | None:
+    if is_checkpoint(path):
+        text = read_checkpoint(path).get("tokenizer")
+        return None if text is None else Tokenizer.from_str(text)
+    try:
+        return load_tokenizer(path)
+    except ValueError:  # a folder needs no tokenizer
+        return None
+
+
 def _arguments(owner: Any, name: str) -> Namespace | None:
     """The arguments of an object within another's, or None where it has none."""
     inner = owner.init_args.get(name) if owner is not None and "init_args" in owner else None
     return inner.get("init_args") if isinstance(inner, Namespace) else None
+
+
+def _max_length(model: Namespace) -> int | None:
+    """How much the network reads, without building it; None where it does not say."""
+    network = _arguments(model, "network")
+    if network is None:
+        return None
+    owner = getattr(locate(model.init_args.network.class_path), "__self__", None)  # GPT, of GPT.from_pretrained
+    if isinstance(owner, type) and issubclass(owner, Pretrained):
+        length: int | None = stored_arguments(owner, network.folder).get("max_length")
+    else:
+        length = network.get("max_length")
+    return length
 
 
 def _default(path: str, name: str) -> Any:

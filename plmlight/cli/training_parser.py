@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser
@@ -31,6 +31,14 @@ class TrainingParser(LightningArgumentParser):
     """Lightning's parser, whose errors are one line with the nearest valid name, and exit status 2."""
 
     command: ClassVar[str] = "fit"
+
+    def add_function_arguments(self, function: Any, *args: Any, linked_targets: Any = None, **kwargs: Any) -> list[str]:
+        """Adds a function's arguments: ``plmlight.GPT.from_pretrained`` in the place of a class.
+
+        jsonargparse 4.53 passes ``linked_targets`` to functions as it does to classes, but takes it for classes only.
+        """
+        added: list[str] = super().add_function_arguments(function, *args, **kwargs)
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the mistake as one line and leaves the process.

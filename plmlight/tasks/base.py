@@ -163,7 +163,7 @@ class Task(Configured, pl.LightningModule):
     def _report(self, prefix: str) -> None:
         metrics = self.summarise(self.evaluation_sums.take(self.data_parallel_group))
         for name, value in metrics.items():
-            self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", rank_zero_only=False)
+            self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", sync_dist=True)
 
     @property
     def data_parallel_group(self) -> ProcessGroup | None:

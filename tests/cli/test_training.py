@@ -274,8 +274,8 @@ WRONG = {
     "constructor": (["--model.network.num_heads", "3"], "d_model 16 is not a multiple of num_heads 3"),
     "no such config": (["--config", "nope.yaml"], "nope.yaml"),
     "no such text": (["--data.files", "nope.txt"], "nope.txt: no such file or folder"),
-    "no such checkpoint": (["--ckpt_path", "nope.ckpt"], "nope.ckpt: no such checkpoint"),
-    "foreign checkpoint": (["--ckpt_path", "corpus.txt"], "corpus.txt: not a checkpoint, or cut short"),
+    "no such checkpoint": (["--ckpt_path", "nope.ckpt"], "nope.ckpt: No such file or directory"),
+    "foreign checkpoint": (["--ckpt_path", "corpus.txt"], "corpus.txt: not a checkpoint"),
     "no such device": (["--trainer.accelerator", "cuda"], "CUDA"),
 }
 
@@ -304,3 +304,42 @@ def test_a_checkpoint_of_another_size_is_named(work: Path, capsys: pytest.Captur
 def test_validate_without_checkpoint_or_model(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--data", "TextCorpus", "--data.files", "corpus.txt"]) == 2
     assert "validate needs --ckpt_path" in capsys.readouterr().err
+
+
+PRETRAINED = ("--model.network", "plmlight.GPT.from_pretrained", "--model.network.folder")
+
+
+@pytest.fixture
+def pretrained(work: Path) -> str:
+    """A Hugging Face folder with a tokenizer, and a recipe that says nothing about the network."""
+    assert fit("--trainer.max_steps", "2") == 0
+    task = task_from_checkpoint("runs/a/last.ckpt")
+    assert isinstance(task, CausalLM)
+    task.save_pretrained("folder")
+    recipe = yaml.safe_load(CONFIG)
+    recipe["model"]["init_args"]["network"] = {"class_path": PRETRAINED[1], "init_args": {"folder": "folder"}}
+    (work / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return "folder"
+
+
+@pytest.mark.parametrize("source", ["folder", "runs/a/last.ckpt"])
+def test_fit_starts_from_pretrained_weights(work: Path, pretrained: str, source: str) -> None:
+    words = ("--model.network.folder", source, "--data.tokenizer", pretrained, "--trainer.max_steps", "1")
+    assert fit(*words, "--model.optimizer.lr", "0", root="runs/b") == 0
+    network = checkpoint("runs/b/last.ckpt")["hyper_parameters"]["network"]
+    assert network["class_path"] == "plmlight.GPT"
+    assert (network["init_args"]["d_model"], network["init_args"]["max_length"]) == (16, 16)
+    before, after = checkpoint("runs/a/last.ckpt")["state_dict"], checkpoint("runs/b/last.ckpt")["state_dict"]
+    for name in before:
+        assert torch.equal(before[name], after[name])
+
+
+def test_another_tokenizer_than_the_pretrained_ones_is_refused(
+    work: Path, pretrained: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = ("--data.tokenizer_kind", "byte-bpe", "--data.tokenizer_vocab_size", "300")
+    assert fit(*other) == 2
+    assert "tokens, but the network's vocab_size is" in capsys.readouterr().err
+    (work / "corpus.txt").write_text("abc def\n" * 100)
+    assert fit() == 2
+    assert "the data's tokenizer is not that of folder" in capsys.readouterr().err

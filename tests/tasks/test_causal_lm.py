@@ -9,9 +9,10 @@ from tokenizers import Tokenizer, models
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from plmlight.interop import read_checkpoint
 from plmlight.networks.gpt import GPT
 from plmlight.optim import Muon, WarmupLinear
-from plmlight.tasks import CausalLM, read_checkpoint, task_from_checkpoint
+from plmlight.tasks import CausalLM, task_from_checkpoint
 from plmlight.tasks.step_seed import seed_step
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
@@ -122,9 +123,9 @@ def test_bad_checkpoints_are_one_line(tmp_path: Path) -> None:
     torch.save({**torch.load(good, weights_only=True), "state_dict": {}}, tmp_path / "empty.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
     for name, message in {
-        "cut": "cut short",
-        "foreign": "names no task",
-        "objects": "more than tensors",
+        "cut": "truncated",
+        "foreign": "does not name its task",
+        "objects": "only running code would restore",
         "evil": "os.system",
         "empty": "the weights do not fit plmlight.CausalLM",
         "text": "not a checkpoint",
@@ -132,7 +133,7 @@ def test_bad_checkpoints_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message) as raised:
             task_from_checkpoint(tmp_path / f"{name}.ckpt")
         assert "\n" not in str(raised.value)
-    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+    with pytest.raises(FileNotFoundError):
         read_checkpoint(tmp_path / "nope.ckpt")
 
 
