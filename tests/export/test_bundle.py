@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer
 
 import plmlight.export.bundle as bundle_module
-from plmlight.export import Limits, Recipe, Verdict, export_bundle, load_recipe
+from plmlight.export import Limits, Recipe, Verdict, export_bundle
+from plmlight.export.graph import WeightFile
 from plmlight.export.tasks import TaskExport
 from plmlight.tasks import CausalLM
 
@@ -179,16 +180,21 @@ def test_folder_with_other_files_is_not_replaced(tokenizer: Tokenizer, tmp_path:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_interrupt_leaves_the_old_bundle(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["^C", "disk full"]
+)
+def test_what_stops_an_export_leaves_the_old_bundle(
+    error: BaseException, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "manifest.json").write_text("old")
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    def stopped(self: WeightFile, tensor: object) -> None:
+        raise error
 
-    monkeypatch.setattr(bundle_module, "write_graphs", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        export_bundle(small_task(tokenizer), load_recipe(), folder)
+    monkeypatch.setattr(WeightFile, "_place", stopped)
+    with pytest.raises(type(error)):
+        export_bundle(small_task(tokenizer, num_layers=1), PORTABLE, folder)
     assert (folder / "manifest.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
