@@ -41,7 +41,7 @@ def main() -> None:
     text = Path(os.environ["PLMLIGHT_DATA"]) / "lm" / "tinyshakespeare.txt"
     jobs = [(name, seed) for name in arguments.only for seed in range(arguments.seeds)]
     with ThreadPoolExecutor(arguments.parallel) as pool:
-        losses = list(pool.map(lambda job: run(*job, text, arguments.work), jobs))
+        losses = list(pool.map(lambda job: run(job[0], job[1], text, arguments.work), jobs))
     for name in arguments.only:
         found = [loss for (of, _), loss in zip(jobs, losses, strict=True) if of == name]
         each = ", ".join(f"{loss:.4f}" for loss in found)

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, Dataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
 import plmlight
-from plmlight.callbacks import default_callbacks
+from plmlight.callbacks import Checkpoints, ProgressBar, StopsCleanly, Throughput
 from plmlight.optim import AdamW, Constant
 
 SIZES = {"small": (4, 128, 4, 64, 12, 150, 20), "large": (6, 384, 6, 256, 8, 12, 2)}
@@ -119,7 +120,8 @@ def ours(network: plmlight.GPT, block: int, batch: int, steps: int, folder: Path
         accelerator="cpu",
         gradient_clip_val=1.0,
         default_root_dir=folder,
-        callbacks=[clock, *default_callbacks()],
+        callbacks=[clock, Throughput(), StopsCleanly(), Checkpoints(), ProgressBar()],
+        logger=CSVLogger(folder),
         enable_model_summary=False,
     )
     trainer.fit(task, DataLoader(Blocks(batch * steps, block + 1, ("input_ids",)), batch_size=batch))

@@ -20,8 +20,9 @@ _NAMES = (
     "Transpose Trilu Unsqueeze Where Xor"
 )
 OPERATORS = frozenset(_NAMES.split())
-"""Plain operators of language models that TensorRT 10's ONNX parser converts, by NVIDIA's operator table
-(https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md); ``Attention`` since 10.14."""
+"""Plain operators of language models that TensorRT 10's ONNX parser is taken to convert: NVIDIA's table
+(https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md) as of TensorRT 8.4, and what later versions are said
+to have added (Gelu, LayerNormalization, IsInf, Trilu, Mod; ``Attention`` since 10.14). No TensorRT has confirmed it."""
 
 NEWEST_OPSET = 23
 
