@@ -54,23 +54,14 @@ class Muon(OptimizerFactory):
         for name, parameter in kinds["matrices"]:
             module = name.split(".")[-2] if "." in name else ""
             groups.setdefault(PACKED.get(module, 1) if self.split_packed else 1, []).append(parameter)
-        adamw = adamw_over(
-            [
-                {
-                    "params": [p for _, p in kinds["tables"]],
-                    "lr": self.adamw_lr,
-                    "weight_decay": self.weight_decay if self.decay_embeddings else 0.0,
-                },
-                {"params": [p for _, p in kinds["vectors"]], "lr": self.adamw_lr, "weight_decay": 0.0},
-            ],
-            (self.betas[0], self.betas[1]),
-            self.eps,
-        )
-        muon = Orthogonal(
-            [{"params": parameters, "parts": parts} for parts, parameters in groups.items()],
-            self.lr,
-            self.weight_decay,
-            self.momentum,
-            self.match_rms,
-        )
-        return Combined([muon, adamw])
+        tables, vectors = ([p for _, p in kinds[kind]] for kind in ("tables", "vectors"))
+        optimizers: list[torch.optim.Optimizer] = []
+        if groups:
+            packed = [{"params": parameters, "parts": parts} for parts, parameters in groups.items()]
+            optimizers.append(Orthogonal(packed, self.lr, self.weight_decay, self.momentum, self.match_rms))
+        if tables or vectors:
+            decay = self.weight_decay if self.decay_embeddings else 0.0
+            decayed = {"params": tables, "lr": self.adamw_lr, "weight_decay": decay}
+            plain = {"params": vectors, "lr": self.adamw_lr, "weight_decay": 0.0}
+            optimizers.append(adamw_over([decayed, plain], (self.betas[0], self.betas[1]), self.eps))
+        return Combined(optimizers)

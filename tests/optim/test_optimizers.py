@@ -111,6 +111,12 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
     }
 
 
+@pytest.mark.parametrize("model", [nn.Embedding(5, 3), nn.Linear(4, 4, bias=False)])
+def test_muon_does_with_a_model_that_has_only_one_kind(model: nn.Module) -> None:
+    optimizer = Muon()(model)
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1]
+
+
 @pytest.mark.parametrize("factory", [AdamW(lr=0.01), Muon(lr=0.01)])
 def test_state_round_trip_continues_bit_for_bit(factory: OptimizerFactory) -> None:
     straight = Tiny()
