@@ -1,7 +1,16 @@
 from plmlight.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from plmlight.callbacks.ema import ExponentialMovingAverage
 from plmlight.callbacks.interrupt import StopsCleanly
+from plmlight.callbacks.profiler import NoProfiler
 from plmlight.callbacks.progress import ProgressBar
 from plmlight.callbacks.throughput import Throughput
 
-__all__ = ["AtomicCheckpointIO", "Checkpoints", "ExponentialMovingAverage", "ProgressBar", "StopsCleanly", "Throughput"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "Checkpoints",
+    "ExponentialMovingAverage",
+    "NoProfiler",
+    "ProgressBar",
+    "StopsCleanly",
+    "Throughput",
+]

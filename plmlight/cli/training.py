@@ -21,7 +21,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger
 
 import plmlight
-from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ProgressBar, StopsCleanly, Throughput
+from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, NoProfiler, ProgressBar, StopsCleanly, Throughput
 from plmlight.cli.training_links import check_links, check_tokenizer, link_block_length, use_tokenizer_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
@@ -158,6 +158,8 @@ class TrainingCLI(LightningCLI):
         if settings.get("logger") in (None, True):
             folder = settings["default_root_dir"]
             kwargs["logger"] = CSVLogger(folder, name="logs") if self.command == "fit" else False
+        if settings.get("profiler") is None:
+            kwargs["profiler"] = NoProfiler()
         plugins = settings.get("plugins") or []
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
         if not _is_sharded(settings.get("strategy")):
@@ -251,7 +253,7 @@ def _quieten() -> None:
     )
     for message in (
         ".*exists and is not empty",
-        ".*You have overridden `on_(before|after)_batch_transfer`",
+        ".*You have overridden `(transfer_batch_to_device|on_(before|after)_batch_transfer)`",
         ".*does not have many workers",
         ".*isinstance.treespec, LeafSpec",
     ):

@@ -153,8 +153,8 @@ def test_a_network_that_cannot_be_stored_is_refused() -> None:
 
 
 def test_a_steps_randomness_depends_on_seed_step_and_rank_only() -> None:
-    def draw(*key: int) -> Tensor:
-        seed_step(*key)
+    def draw(seed: int, step: int, rank: int) -> Tensor:
+        seed_step(seed, step, rank, torch.device("cpu"))
         return torch.rand(3)
 
     torch.rand(5)
