@@ -58,8 +58,15 @@ def rows(rank: int, ranks: int) -> list[dict[str, Tensor]]:
     return [row for index, row in enumerate(made) if (index % ROWS) // share == rank]
 
 
-def run(batch_size: int, accumulate: int, strategy: str = "auto", clip: float | None = None, muon: bool = False) -> Any:
-    """Trains for three steps of eight rows.
+def run(
+    batch_size: int,
+    accumulate: int,
+    strategy: str = "auto",
+    clip: float | None = None,
+    muon: bool = False,
+    save: Path | None = None,
+) -> Any:
+    """Trains for three steps of eight rows, and saves a checkpoint where asked to, in shards under FSDP2.
 
     Returns:
         The gradients that the optimiser saw in each step, the weights at the end, and the validation loss.
@@ -74,7 +81,7 @@ def run(batch_size: int, accumulate: int, strategy: str = "auto", clip: float | 
         chosen = ModelParallelStrategy(
             data_parallel_size=2,
             tensor_parallel_size=1,
-            save_distributed_checkpoint=False,
+            save_distributed_checkpoint=save is not None,
             process_group_backend="gloo",
         )
     trainer = pl.Trainer(
@@ -95,6 +102,8 @@ def run(batch_size: int, accumulate: int, strategy: str = "auto", clip: float | 
     data: Any = rows(trainer.global_rank, trainer.world_size)
     loader: DataLoader[Any] = DataLoader(data, batch_size=batch_size)
     trainer.fit(task, loader, loader)
+    if save is not None:
+        trainer.save_checkpoint(save)
     weights = {name: full(p) for name, p in task.named_parameters()}
     return {
         "gradients": gradients.seen,
@@ -105,8 +114,10 @@ def run(batch_size: int, accumulate: int, strategy: str = "auto", clip: float | 
 
 
 if __name__ == "__main__":
+    from tests.distributed.ragged_run import run  # so that the classes above have a name that a checkpoint can store
+
     results = {
-        "plain": run(4, 1, sys.argv[1]),
+        "plain": run(4, 1, sys.argv[1], save=Path(sys.argv[2]).with_name("saved.ckpt")),
         "accumulated": run(1, 4, sys.argv[1]),
         "clipped": run(4, 1, sys.argv[1], clip=0.05),
         "muon": run(4, 1, sys.argv[1], muon=True),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from plmlight.tasks import task_from_checkpoint
 from tests.distributed import ragged_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -55,7 +56,7 @@ def two_ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     )
     assert done.returncode == 0, done.stderr[-3000:]
     results: dict[str, Any] = torch.load(out, weights_only=True)
-    return results
+    return {**results, "saved": out.with_name("saved.ckpt")}
 
 
 def test_two_ranks_equal_one_with_twice_the_batch(two_ranks: dict[str, Any]) -> None:
@@ -64,6 +65,12 @@ def test_two_ranks_equal_one_with_twice_the_batch(two_ranks: dict[str, Any]) -> 
 
 def test_two_ranks_with_accumulation_equal_one_batch(two_ranks: dict[str, Any]) -> None:
     assert_equal(two_ranks["accumulated"], ragged_run.run(8, 1))
+
+
+def test_the_checkpoint_of_two_ranks_is_read_on_one(two_ranks: dict[str, Any]) -> None:
+    task = task_from_checkpoint(two_ranks["saved"])
+    for name, parameter in task.named_parameters():
+        assert torch.equal(parameter, two_ranks["plain"]["weights"][name])
 
 
 def test_clipping_is_the_same_on_two_ranks(two_ranks: dict[str, Any]) -> None:
