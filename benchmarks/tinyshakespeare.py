@@ -20,15 +20,14 @@ import torch
 import plmlight
 
 ROOT = Path(__file__).parent.parent
-BASE = ["configs/pretrain/gpt-tiny-shakespeare.yaml"]
-MUON = [*BASE, "configs/optim/muon.yaml"]
-RECIPES: dict[str, tuple[list[str], list[str], int]] = {
+BASE, MUON = "gpt-tiny-shakespeare.yaml", "gpt-tiny-shakespeare-muon.yaml"
+RECIPES: dict[str, tuple[str, list[str], int]] = {
     "nanoGPT's AdamW": (BASE, [], 2000),
     "AdamW, tuned": (BASE, ["--model.optimizer.lr", "4e-3"], 2000),
     "ours": (MUON, [], 2000),
     "ours, 1000": (MUON, [], 1000),
 }
-"""Configs, further words of the command, and iterations."""
+"""Config under configs/pretrain, further words of the command, and iterations."""
 
 
 def main() -> None:
@@ -49,11 +48,9 @@ def main() -> None:
 
 
 def run(name: str, seed: int, text: Path, work: Path) -> float:
-    configs, extra, steps = RECIPES[name]
+    config, extra, steps = RECIPES[name]
     folder = work / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
-    words: list[object] = ["fit"]
-    for config in configs:
-        words += ["--config", ROOT / config]
+    words: list[object] = ["fit", "--config", ROOT / "configs/pretrain" / config]
     words += ["--data.files", text, "--seed_everything", seed, "--data.seed", seed]
     words += ["--trainer.max_steps", steps, "--trainer.default_root_dir", folder, *extra]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

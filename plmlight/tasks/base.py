@@ -118,8 +118,11 @@ class Task(Configured, pl.LightningModule):
         return batch
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves what is not there yet: a flat dictionary needs none of Lightning's search for tensors."""
-        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        """Moves the tensors: a flat dictionary needs none of Lightning's search for them."""
+        return {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Makes inputs and labels, on the device."""
