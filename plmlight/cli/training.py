@@ -249,7 +249,9 @@ class TrainingCLI(LightningCLI):
 def _quieten() -> None:
     """Leaves out what Lightning says about things that are meant to be so."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not any(word in record.getMessage() for word in ("litlogger", "TPU available", "Seed set"))
+        lambda record: (
+            not any(word in record.getMessage() for word in ("litlogger", "litmodels", "TPU available", "Seed set"))
+        )
     )
     for message in (
         ".*exists and is not empty",

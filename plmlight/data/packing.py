@@ -22,7 +22,9 @@ class TokenStream:
         stretches: [K, 2], the first token and the one after the last of each stretch, in order; None for all.
     """
 
-    def __init__(self, tokens: NDArray[np.unsignedinteger], documents: Indices, stretches: Indices | None = None):
+    def __init__(
+        self, tokens: NDArray[np.unsignedinteger], documents: Indices, stretches: Indices | None = None
+    ) -> None:
         stretches = np.array([[0, len(tokens)]]) if stretches is None else stretches[stretches[:, 0] < stretches[:, 1]]
         lengths = stretches[:, 1] - stretches[:, 0]
         self._mapped = str(tokens.filename) if isinstance(tokens, np.memmap) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ def open_session(path: Path, threads: int) -> Any:
 
 def driver(session: Any, spec: GraphSpec, max_length: int) -> GraphDecoder:
     """What drives a graph, by the kind of its cache."""
-    return {"concatenated": PortableDriver, "in_place": InPlaceDriver}[spec.cache](session, spec, max_length)
+    kinds: dict[str, type[GraphDecoder]] = {"concatenated": PortableDriver, "in_place": InPlaceDriver}
+    return kinds[spec.cache](session, spec, max_length)
 
 
-class GraphDecoder:
+class GraphDecoder(ABC):
     """A `plmlight.decoding.LanguageModel` over a session, which can also read several tokens a row at once.
 
     Args:
@@ -59,13 +61,13 @@ class GraphDecoder:
         """Makes the batch consist of these rows of the present one."""
         self.mask = self.mask[list(rows)]
 
+    @abstractmethod
     def extend(self, rows: Rows) -> NDArray[np.float32]:
         """Appends one or more tokens to each row: the logits [B, V] after each row's last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reset(self, batch: int, length: int) -> None:
         """Makes an empty cache for a batch whose longest prompt has this length."""
-        raise NotImplementedError
 
 
 class PortableDriver(GraphDecoder):

@@ -21,7 +21,8 @@ def rewrite(folder: Path, **changes: object) -> None:
 
 
 def test_a_sound_bundle_is_verified(bundle: Path) -> None:
-    runtime.verify(runtime.read_bundle(bundle))
+    runtime.verify(runtime.read_bundle(bundle))  # raises otherwise
+    assert runtime.load(bundle, provider="cpu", threads=1).bundle.folder == bundle
 
 
 @pytest.mark.parametrize(
