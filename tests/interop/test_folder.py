@@ -87,6 +87,7 @@ def test_shards_are_read(tmp_path: Path) -> None:
 
 def test_heads_and_derived_buffers_are_left_alone(folder: Path) -> None:
     triangle = torch.ones(1, 1, 4, 4).tril()
+    before = GPT.from_pretrained(str(folder)).state_dict()
     change_weights(
         folder,
         {
@@ -95,7 +96,9 @@ def test_heads_and_derived_buffers_are_left_alone(folder: Path) -> None:
             "score.weight": torch.zeros(2, 30),
         },
     )
-    GPT.from_pretrained(str(folder))
+    after = GPT.from_pretrained(str(folder)).state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_backbone_may_come_with_any_head(folder: Path) -> None:
