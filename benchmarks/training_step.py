@@ -3,29 +3,29 @@
     python benchmarks/training_step.py [--size small|large] [--threads 1] [--rounds 5]
 
 small: 4 layers x 128, block 64, batch 12. large: 6 layers x 384, block 256, batch 8. Vocabulary 65, no dropout, fused
-AdamW and clipping on all sides, the same batches, in fp32. `fit` runs with the callbacks, the progress bar and the
-logger that the command line gives it. The sides take turns in one process; each turn's first steps are left out, and
-the ratios are of the medians.
+AdamW and clipping on all sides, in fp32, on random tokens. `fit` is the command itself, with the callbacks, the
+progress bar and the logger that a user gets. The sides take turns, each turn in a process of its own; a turn's first
+steps are left out. A ratio is the median over the rounds of the ratio within a round, with its range.
 """
 
 import argparse
-import contextlib
-import io
+import json
+import os
 import statistics
+import string
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
 import plmlight
-from plmlight.callbacks import Checkpoints, ProgressBar, StopsCleanly, Throughput
-from plmlight.optim import AdamW, Constant
+from plmlight.cli.training import main as plmlight_command
 
 SIZES = {"small": (4, 128, 4, 64, 12, 150, 20), "large": (6, 384, 6, 256, 8, 12, 2)}
 """Layers, width, heads, block, batch, steps a turn, steps left out of each turn."""
@@ -48,13 +48,17 @@ class Blocks(Dataset[dict[str, torch.Tensor]]):
 
 
 class Clock(pl.Callback):
-    """Notes when each step ends; it stands in for nothing and costs two attribute look-ups."""
+    """Notes when each step ends, and writes it down for `ours`."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
         self.ends: list[float] = []
 
     def on_train_batch_end(self, *_: object) -> None:
         self.ends.append(time.perf_counter())
+
+    def on_train_end(self, *_: object) -> None:
+        self.file.write_text(json.dumps(self.ends))
 
 
 class TheirClock(TrainerCallback):  # type: ignore[misc]
@@ -70,37 +74,48 @@ def main() -> None:
     parser.add_argument("--size", choices=list(SIZES), default="small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--side", choices=list(SIDES), help="one turn of this side alone (what the rounds run)")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    layers, width, heads, block, batch, steps, skipped = SIZES[arguments.size]
+    if arguments.side:
+        turn(arguments.side, arguments.size, arguments.threads)
+        return
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(arguments.rounds):
+        for side, turns in rates.items():
+            turns.append(in_a_process(side, arguments.size, arguments.threads))
+    for side, turns in rates.items():
+        ratios = [mine / theirs for mine, theirs in zip(rates["plmlight"], turns, strict=True)]
+        print(
+            f"{side}: {statistics.median(turns):.0f} tokens/s, plmlight is {statistics.median(ratios):.3f} of it "
+            f"({min(ratios):.3f} to {max(ratios):.3f})"
+        )
+
+
+def in_a_process(side: str, size: str, threads: int) -> float:
+    """Tokens/s of one turn."""
+    words = [sys.executable, Path(__file__).name, "--side", side, "--size", size, "--threads", str(threads)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(words, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{side} failed:\n{done.stderr}")
+    return float(done.stdout.split()[-1])
+
+
+def turn(side: str, size: str, threads: int) -> None:
+    """Runs a side and prints its tokens/s as the last word."""
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = plmlight.GPT(VOCABULARY, width, layers, heads, dropout=0.0, max_length=block)
-    config = {"n_embd": width, "n_layer": layers, "n_head": heads, "n_positions": block, "vocab_size": VOCABULARY}
-    off = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
-    theirs = GPT2LMHeadModel(GPT2Config(**config, **off, bos_token_id=0, eos_token_id=0))
+    layers, width, heads, block, batch, steps, skipped = SIZES[size]
     with tempfile.TemporaryDirectory() as folder:
-        sides: dict[str, Callable[[], list[float]]] = {
-            "bare loop": lambda: bare(network, block, batch, steps),
-            "plmlight": lambda: ours(network, block, batch, steps, Path(folder)),
-            "transformers bare": lambda: their_loop(theirs, block, batch, steps),
-            "transformers Trainer": lambda: their_trainer(theirs, block, batch, steps, Path(folder)),
-        }
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(arguments.rounds):
-            for name, side in sides.items():
-                with contextlib.redirect_stdout(io.StringIO()):
-                    ends = side()[skipped:]
-                rates[name].append(batch * block * (len(ends) - 1) / (ends[-1] - ends[0]))
-    medians = {name: statistics.median(rate) for name, rate in rates.items()}
-    for name, rate in medians.items():
-        print(f"{name}: {rate:.0f} tokens/s, plmlight is {medians['plmlight'] / rate:.3f} of it")
+        ends = SIDES[side](layers, width, heads, block, batch, steps, Path(folder))[skipped:]
+    print(batch * block * (len(ends) - 1) / (ends[-1] - ends[0]))
 
 
-def bare(network: plmlight.GPT, block: int, batch: int, steps: int) -> list[float]:
+def bare(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
+    network = plmlight.GPT(VOCABULARY, width, layers, heads, dropout=0.0, max_length=block)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    data = Blocks(batch * steps, block + 1, ("input_ids",)).ids.split(batch)
     ends = []
-    for ids in data:
+    for ids in Blocks(batch * steps, block + 1, ("input_ids",)).ids.split(batch):
         hidden, _ = network(ids[:, :-1])
         logits = torch.nn.functional.linear(hidden, network.token_embedding.weight)
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
@@ -112,23 +127,56 @@ def bare(network: plmlight.GPT, block: int, batch: int, steps: int) -> list[floa
     return ends
 
 
-def ours(network: plmlight.GPT, block: int, batch: int, steps: int, folder: Path) -> list[float]:
-    task = plmlight.CausalLM(network=network, optimizer=AdamW(lr=1e-3), schedule=Constant())
-    clock = Clock()
-    trainer = pl.Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        gradient_clip_val=1.0,
-        default_root_dir=folder,
-        callbacks=[clock, Throughput(), StopsCleanly(), Checkpoints(), ProgressBar()],
-        logger=CSVLogger(folder),
-        enable_model_summary=False,
-    )
-    trainer.fit(task, DataLoader(Blocks(batch * steps, block + 1, ("input_ids",)), batch_size=batch))
-    return clock.ends
+def ours(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
+    letters = (string.ascii_letters + string.digits + "., ")[:VOCABULARY]
+    picks = torch.randint(0, len(letters), (batch * (steps + 2) * block,), generator=torch.Generator().manual_seed(0))
+    text, ends = folder / "text.txt", folder / "ends.json"
+    text.write_text("".join(letters[pick] for pick in picks.tolist()))
+    network = {"d_model": width, "num_layers": layers, "num_heads": heads, "max_length": block, "dropout": 0.0}
+    config = {
+        "model": {
+            "class_path": "CausalLM",
+            "init_args": {
+                "network": {"class_path": "GPT", "init_args": network},
+                "optimizer": {"class_path": "AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "Constant"},
+            },
+        },
+        "data": {
+            "class_path": "TextCorpus",
+            "init_args": {
+                "files": [str(text)],
+                "tokenizer_kind": "character",
+                "end_of_document": False,
+                "block_length": block,
+                "batch_size": batch,
+                "validation_fraction": 0.0,
+                "cache_folder": str(folder / "cache"),
+            },
+        },
+        "trainer": {
+            "max_steps": steps,
+            "gradient_clip_val": 1.0,
+            "accelerator": "cpu",
+            "default_root_dir": str(folder),
+            "callbacks": [{"class_path": "training_step.Clock", "init_args": {"file": str(ends)}}],
+        },
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))
+    if status := plmlight_command("fit", ["--config", str(folder / "config.yaml")]):
+        raise SystemExit(status)
+    times: list[float] = json.loads(ends.read_text())
+    return times
 
 
-def their_loop(model: GPT2LMHeadModel, block: int, batch: int, steps: int) -> list[float]:
+def their_model(layers: int, width: int, heads: int, block: int) -> GPT2LMHeadModel:
+    config = {"n_embd": width, "n_layer": layers, "n_head": heads, "n_positions": block, "vocab_size": VOCABULARY}
+    off = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    return GPT2LMHeadModel(GPT2Config(**config, **off, bos_token_id=0, eos_token_id=0))
+
+
+def their_loop(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
+    model = their_model(layers, width, heads, block)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     ends = []
     for ids in Blocks(batch * steps, block, ("input_ids",)).ids.split(batch):
@@ -140,7 +188,8 @@ def their_loop(model: GPT2LMHeadModel, block: int, batch: int, steps: int) -> li
     return ends
 
 
-def their_trainer(model: GPT2LMHeadModel, block: int, batch: int, steps: int, folder: Path) -> list[float]:
+def their_trainer(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
+    model = their_model(layers, width, heads, block)
     clock = TheirClock()
     settings = TrainingArguments(
         output_dir=str(folder),
@@ -157,6 +206,14 @@ def their_trainer(model: GPT2LMHeadModel, block: int, batch: int, steps: int, fo
     data = Blocks(batch * steps, block, ("input_ids", "labels"))
     Trainer(model=model, args=settings, train_dataset=data, callbacks=[clock]).train()
     return clock.ends
+
+
+SIDES = {
+    "bare loop": bare,
+    "plmlight": ours,
+    "transformers bare": their_loop,
+    "transformers Trainer": their_trainer,
+}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,14 @@ from . import runtime as runtime
 from . import tasks as tasks
 from .data import TextCorpus as TextCorpus
 from .loading import load as load
+from .networks import BERT as BERT
 from .networks import GPT as GPT
 from .objectives import CausalLanguageModelling as CausalLanguageModelling
+from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
+from .objectives import NextSentencePrediction as NextSentencePrediction
+from .objectives import SentenceOrderPrediction as SentenceOrderPrediction
 from .tasks import CausalLM as CausalLM
+from .tasks import MaskedLM as MaskedLM
+from .tasks import SentenceEmbedding as SentenceEmbedding
 
 __version__: str

@@ -31,7 +31,11 @@ class LMHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The logits [..., V] of hidden states [..., D]."""
-        return F.linear(hidden, self.weight, self.bias)
+        return F.linear(self.before_projection(hidden), self.weight, self.bias)
+
+    def before_projection(self, hidden: Tensor) -> Tensor:
+        """What the matrix is multiplied with: the hidden states themselves."""
+        return hidden
 
     def loss(self, hidden: Tensor, labels: Tensor, *, select: bool | None = None) -> tuple[Tensor, Tensor]:
         """The cross entropy at the labelled positions, without keeping their logits.
@@ -50,4 +54,5 @@ class LMHead(nn.Module):
         count = labelled.sum()
         if (select if select is not None else hidden.device.type == "cpu") and int(count) < len(flat):
             rows, flat = rows[labelled], flat[labelled]
-        return chunked_cross_entropy(rows, self.weight, self.bias, flat), count.to(torch.float32)
+        total = chunked_cross_entropy(self.before_projection(rows), self.weight, self.bias, flat)
+        return total, count.to(torch.float32)

@@ -86,15 +86,9 @@ class GPT(Pretrained, Decoder):
         memory_dim: int | None = None,
         activation_checkpointing: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(vocab_size, d_model, max_length, pad_token_id)
         if not windows or any(window is not None and window < 1 for window in windows):
             raise ValueError(f"windows {list(windows)}: expected positive lengths or null, at least one")
-        self.vocab_size, self.d_model, self.max_length, self.pad_token_id = (
-            vocab_size,
-            d_model,
-            max_length,
-            pad_token_id,
-        )
         self.num_layers, self.num_heads, self.head_dim = num_layers, num_heads, divided(d_model, num_heads)
         self.windows = tuple(windows)
         self.token_table = nn.Embedding(vocab_size, d_model)

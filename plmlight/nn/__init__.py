@@ -1,12 +1,22 @@
 from plmlight.nn.attention import CrossAttention, SelfAttention, attend
 from plmlight.nn.cache import empty_key_values, key_value_names
 from plmlight.nn.configured import Configured, build, class_path, config_of
+from plmlight.nn.embeddings import Embeddings
 from plmlight.nn.feed_forward import FeedForward
 from plmlight.nn.initialisation import initialise, scale_residuals
 from plmlight.nn.layer import TransformerLayer
-from plmlight.nn.masks import Mask, bias_of, positions_of, sees_causally, sees_document, triangle, within_window
+from plmlight.nn.masks import (
+    Mask,
+    bias_of,
+    positions_of,
+    sees_causally,
+    sees_document,
+    square_mask,
+    triangle,
+    within_window,
+)
 from plmlight.nn.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
-from plmlight.nn.roles import Cache, Decoder, Network
+from plmlight.nn.roles import Cache, Decoder, Encoder, Network
 from plmlight.nn.stack import Stack
 
 __all__ = [
@@ -14,6 +24,8 @@ __all__ = [
     "Configured",
     "CrossAttention",
     "Decoder",
+    "Embeddings",
+    "Encoder",
     "FeedForward",
     "LearnedPositions",
     "Mask",
@@ -35,6 +47,7 @@ __all__ = [
     "scale_residuals",
     "sees_causally",
     "sees_document",
+    "square_mask",
     "triangle",
     "within_window",
 ]

@@ -57,6 +57,19 @@ def sees_document(query_mask: Tensor, key_mask: Tensor) -> Tensor:
     return (query_mask[:, :, None] == key_mask[:, None, :]) & (key_mask[:, None, :] > 0)
 
 
+def square_mask(attention_mask: Tensor, dtype: torch.dtype) -> Mask:
+    """The mask of an encoder's attention to itself.
+
+    Args:
+        attention_mask: [B, T]: 0 is padding, k >= 1 the number of the document.
+        dtype: of the scores.
+
+    Returns:
+        A mask with a bias [B, 1, T, T].
+    """
+    return Mask(bias_of(sees_document(attention_mask, attention_mask), dtype))
+
+
 def within_window(length: int, total: int, window: int, device: torch.device | None = None) -> Tensor:
     """The band of locally banded attention (Child et al. 2019, arXiv:1904.10509): the last ``window`` tokens.
 

@@ -7,6 +7,7 @@ Shapes, here and everywhere: ``B`` batch, ``T`` own length, ``S`` source length,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +23,58 @@ class Network(Configured, nn.Module, ABC):
 
     A subclass takes ``vocab_size`` (required) and names its other arguments as everything here does: ``d_model``,
     ``num_layers``, ``num_heads``, ``d_ff``, ``dropout``, ``max_length``, ``pad_token_id``.
+
+    Args:
+        vocab_size: V.
+        d_model: D, the width of the hidden states.
+        max_length: the most tokens of a row.
+        pad_token_id: the id that fills up batches.
     """
 
-    vocab_size: int
-    d_model: int
-    max_length: int
-    pad_token_id: int
+    def __init__(self, vocab_size: int, d_model: int, max_length: int, pad_token_id: int) -> None:
+        super().__init__()
+        self.vocab_size, self.d_model = vocab_size, d_model
+        self.max_length, self.pad_token_id = max_length, pad_token_id
 
     @property
     @abstractmethod
     def token_embedding(self) -> nn.Embedding:
         """The table of the tokens [V, D], to which a language-model head may be tied."""
+
+
+class Encoder(Network):
+    """A network in which each position sees all others of its document.
+
+    A subclass sets ``num_token_types``, ``activation`` and ``norm_eps`` beside what every network sets.
+    """
+
+    head_transform: ClassVar[bool] = True
+    """Whether masked-language-model heads of this family have a layer of their own before the vocabulary."""
+    num_token_types: int
+    """How many kinds of segments, or languages, ``token_type_ids`` tells apart; 0 where the network takes none."""
+    activation: str
+    norm_eps: float
+
+    @abstractmethod
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Reads tokens.
+
+        Args:
+            input_ids: [B, T], int64.
+            attention_mask: [B, T], int64: 0 is padding, k >= 1 the number of the document, and only equal numbers see
+                each other. None says that nothing is padded and each row is one document, which is faster.
+            token_type_ids: [B, T], int64: the segment (BERT) or the language (XLM) of each token; 0 by default.
+            position_ids: [B, T], int64, where they are not the reference's: when a row holds several documents.
+
+        Returns:
+            The hidden states [B, T, D].
+        """
 
 
 class Decoder(Network):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from plmlight.heads import LMHead
 from plmlight.nn import Configured
+from plmlight.objectives.keyed_random import KeyedRandom
 
 Batch = dict[str, Tensor]
 """``input_ids``, ``attention_mask``, ``labels`` [B, T] int64 (-100 is no label), ``sample_ids`` [B], ``epoch`` [], and
@@ -16,24 +18,6 @@ what a task adds."""
 
 Parts = dict[str, tuple[Tensor, Tensor]]
 """The parts of a loss by name, each a sum and the count that makes it a mean: float32 scalars."""
-
-
-@dataclass(frozen=True)
-class KeyedRandom:
-    """The key of the random choices of a batch.
-
-    What a sample gets is a pure function of (seed, sample id, epoch), so that it does not depend on the number of
-    workers or ranks, nor on a run having been stopped and resumed.
-
-    Args:
-        seed: of the run.
-        sample_ids: [B], int64; None when the data gives none, which only an objective without chance can do with.
-        epoch: [], int64; likewise.
-    """
-
-    seed: int
-    sample_ids: Tensor | None
-    epoch: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +60,9 @@ class Objective(Configured, ABC):
             Name to (sum, count). One part is averaged exactly over all micro-batches and ranks; several are each
             averaged per micro-batch, and then added up.
         """
+
+    def use_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Learns from the tokenizer what the ids are; a task calls it when it gets one. Nothing by default."""
 
     def source_length(self, max_length: int) -> int:
         """How many tokens the data must give so that the network reads ``max_length`` of them."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from plmlight.heads.cross_entropy import IGNORED
-from plmlight.objectives.base import Batch, KeyedRandom, Objective, Outputs, Parts
+from plmlight.objectives.base import Batch, Objective, Outputs, Parts
+from plmlight.objectives.keyed_random import KeyedRandom
 
 
 class CausalLanguageModelling(Objective):

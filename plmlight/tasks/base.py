@@ -38,8 +38,6 @@ class Task(Configured, pl.LightningModule):
 
     default_objective: ClassVar[type[Objective] | None] = None
     """What the task learns where nothing else is named."""
-    tokenizer: Tokenizer | None
-    """What turned text into ids; the command line takes it from the data, and checkpoints keep it."""
 
     def __init__(
         self,
@@ -54,7 +52,7 @@ class Task(Configured, pl.LightningModule):
         self.optimizer = optimizer if optimizer is not None else AdamW()
         self.schedule = schedule if schedule is not None else WarmupCosine()
         self.seed = seed
-        self.tokenizer = None
+        self._tokenizer: Tokenizer | None = None
         config = config_of(self)
         self.class_path: str = config["class_path"]  # now, as sharding changes the class
         self.save_hyperparameters(config["init_args"])
@@ -78,6 +76,18 @@ class Task(Configured, pl.LightningModule):
         """What is summed over a data set: ``<name>`` and ``<name>_count`` of each part of the loss."""
         sums = {name: total for name, (total, _) in parts.items()}
         return sums | {f"{name}_count": count for name, (_, count) in parts.items()}
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What turned text into ids; the command line takes it from the data, and checkpoints keep it."""
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+        objective = getattr(self, "objective", None)
+        if tokenizer is not None and isinstance(objective, Objective):
+            objective.use_tokenizer(tokenizer)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets an attribute; the name of the running hook, 30 times a step, without a search for modules in it."""
@@ -126,7 +136,13 @@ class Task(Configured, pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Makes inputs and labels, on the device."""
-        return self.prepare(batch, KeyedRandom(self.seed, batch.get("sample_ids"), batch.get("epoch")))
+        rng = KeyedRandom(self.seed, batch.get("sample_ids"), batch.get("epoch"), self._progress())
+        return self.prepare(batch, rng)
+
+    def _progress(self) -> float:
+        """How much of the run is over, 0 to 1; 0 for a run without an end."""
+        total = self.trainer.estimated_stepping_batches if self.trainer.training else 0
+        return min(1.0, self.trainer.global_step / total) if total not in (0, float("inf")) else 0.0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seeds the step, so that dropout is the same when a run is resumed."""

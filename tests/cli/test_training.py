@@ -68,8 +68,7 @@ class Bigram(Decoder):
     """
 
     def __init__(self, vocab_size: int, d_model: int = 8, max_length: int = 16, pad_token_id: int = 0) -> None:
-        super().__init__()
-        self.vocab_size, self.d_model, self.max_length, self.pad_token_id = vocab_size, d_model, max_length, 0
+        super().__init__(vocab_size, d_model, max_length, pad_token_id)
         self.table = nn.Embedding(vocab_size, d_model)
 
     @property

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from plmlight.heads.lm import LMHead
+from plmlight.nn.feed_forward import activation_function
+
+
+class MaskedLMHead(LMHead):
+    """A layer of its own, then the scores of every token of the vocabulary (BERT, arXiv:1810.04805, section 3.1).
+
+    The layer is a matrix, an activation and a norm; ALBERT's also leads from D back to the width E of its embedding.
+
+    Args:
+        d_model: D.
+        vocab_size: V.
+        d_embedding: E, the width of ``weight``; D by default.
+        activation: of the layer.
+        norm_eps: of its norm.
+        weight: the matrix [V, E] to share with the token embedding; a new one by default.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        vocab_size: int,
+        d_embedding: int | None = None,
+        activation: str = "gelu",
+        norm_eps: float = 1e-12,
+        weight: Tensor | None = None,
+    ) -> None:
+        width = d_embedding if d_embedding is not None else d_model
+        super().__init__(width, vocab_size, bias=True, weight=weight)
+        self.transform = nn.Linear(d_model, width)
+        nn.init.normal_(self.transform.weight, std=0.02)
+        nn.init.zeros_(self.transform.bias)
+        self.activation = activation_function(activation)
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
+
+    def before_projection(self, hidden: Tensor) -> Tensor:
+        """The layer: [..., D] to [..., E]."""
+        out: Tensor = self.norm(self.activation(self.transform(hidden)))
+        return out

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def pool(hidden: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
+    """A sequence's hidden states as one vector.
+
+    Args:
+        hidden: [B, T, D].
+        attention_mask: [B, T], 0 is padding; None where nothing is.
+        how: ``mean``, ``max`` or ``cls`` (the first token that is no padding).
+
+    Returns:
+        [B, D].
+
+    Raises:
+        ValueError: for another way.
+    """
+    if how not in ("mean", "max", "cls"):
+        raise ValueError(f"pooling {how!r} is not known: expected mean, max or cls")
+    if attention_mask is None:
+        return {"mean": hidden.mean(1), "max": hidden.amax(1), "cls": hidden[:, 0]}[how]
+    real = (attention_mask != 0)[..., None]  # [B, T, 1]
+    if how == "mean":
+        return (hidden * real).sum(1) / real.sum(1).clamp_min(1)
+    if how == "max":
+        return hidden.masked_fill(~real, torch.finfo(hidden.dtype).min).amax(1)
+    first = real.to(torch.int64).argmax(1, keepdim=True)  # [B, 1, 1]
+    return hidden.gather(1, first.expand(-1, -1, hidden.shape[-1]))[:, 0]
+
+
+class Pooler(nn.Module):
+    """A sequence as one vector: a matrix and tanh over the first token's (BERT, arXiv:1810.04805, section 3.1).
+
+    Args:
+        d_model: D.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(d_model, d_model)
+        nn.init.normal_(self.dense.weight, std=0.02)
+        nn.init.zeros_(self.dense.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states [B, T, D] to [B, D]."""
+        return torch.tanh(self.dense(hidden[:, 0]))
+
+
+class PairHead(nn.Module):
+    """Scores of two classes of a pair of segments: next or not (BERT), in order or swapped (ALBERT).
+
+    Args:
+        d_model: D.
+        dropout: on the pooled vector.
+    """
+
+    def __init__(self, d_model: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.pooler = Pooler(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(d_model, 2)
+        nn.init.normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states [B, T, D] to logits [B, 2]; class 0 is the true pair, as in Hugging Face's models."""
+        out: Tensor = self.classifier(self.dropout(self.pooler(hidden)))
+        return out
