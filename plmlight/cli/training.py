@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -54,8 +53,6 @@ def main(command: str, argv: list[str]) -> int:
     for name in dir(plmlight):
         getattr(plmlight, name)  # short class names are looked up among what is imported
     _quieten()
-    if command == "fit":
-        _keep_freed_memory()
     try:
         cli = TrainingCLI(command, argv)
         return cli.run()
@@ -63,18 +60,6 @@ def main(command: str, argv: list[str]) -> int:
         raise ValueError(str(error)) from error
     except ValueError as error:
         raise _first(error) from None
-
-
-def _keep_freed_memory() -> None:
-    """Has the C library keep what a step frees for the next step, where it is glibc.
-
-    By default it returns every block above a threshold to the system at once, and each step of a training on the CPU
-    then pays the page faults again: about a tenth of the step of a small network.
-    """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
-        mallopt(m_mmap_threshold, 1 << 30)
-        mallopt(m_trim_threshold, 1 << 30)
 
 
 class TrainingCLI(LightningCLI):
