@@ -10,57 +10,17 @@ its own; a turn's first steps are left out, and a ratio is the median over the r
 """
 
 import argparse
-import json
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from torch import Tensor
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertTokenizerFast,
-    DataCollatorForLanguageModeling,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
-
-from plmlight.cli.training import main as plmlight_command
+from sides import TheirClock, fit, rate, take_turns, trainer_settings
+from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling, Trainer
 
 LENGTH, ROWS, STEPS, SKIPPED = 128, 16, 16, 3
 LAYERS, WIDTH, HEADS = 6, 256, 4
-
-
-class Clock(pl.Callback):
-    """Notes when each step ends and how many real tokens it had, and writes it down for `ours`."""
-
-    def __init__(self, file: str) -> None:
-        self.file = Path(file)
-        self.noted: list[tuple[float, int]] = []
-
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: dict[str, Tensor], index: int) -> None:
-        mask = batch.get("attention_mask")
-        tokens = batch["input_ids"].numel() if mask is None else int((mask != 0).sum())
-        self.noted.append((time.perf_counter(), tokens))
-
-    def on_train_end(self, *_: object) -> None:
-        self.file.write_text(json.dumps(self.noted))
-
-
-class TheirClock(TrainerCallback):  # type: ignore[misc]
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step_end(self, *_: object, **__: object) -> None:
-        self.ends.append(time.perf_counter())
 
 
 def main() -> None:
@@ -75,28 +35,9 @@ def main() -> None:
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             noted = SIDES[arguments.side](arguments.text, Path(folder))
-        print(sum(tokens for _, tokens in noted[SKIPPED:]) / (noted[-1][0] - noted[SKIPPED - 1][0]))
+        print(rate(noted, SKIPPED))
         return
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(arguments.rounds):
-        for side, turns in rates.items():
-            turns.append(in_a_process(side, arguments.text, arguments.threads))
-    for side, turns in rates.items():
-        ratios = [mine / theirs for mine, theirs in zip(rates["plmlight"], turns, strict=True)]
-        print(
-            f"{side}: {statistics.median(turns):.0f} real tokens/s, plmlight is {statistics.median(ratios):.2f} of it "
-            f"({min(ratios):.2f} to {max(ratios):.2f})"
-        )
-
-
-def in_a_process(side: str, text: str, threads: int) -> float:
-    """Real tokens/s of one turn."""
-    words = [sys.executable, Path(__file__).name, "--side", side, "--text", text, "--threads", str(threads)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(words, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{side} failed:\n{done.stderr}")
-    return float(done.stdout.split()[-1])
+    take_turns(__file__, list(SIDES), ["--text", arguments.text], arguments.threads, arguments.rounds)
 
 
 def lines() -> list[str]:
@@ -110,7 +51,7 @@ def vocabulary() -> Path:
 
 
 def ours(text: str, folder: Path) -> list[tuple[float, int]]:
-    file, noted = folder / "text.txt", folder / "noted.json"
+    file = folder / "text.txt"
     file.write_text("\n".join(lines()), encoding="utf-8")
     common = {
         "files": [str(file)],
@@ -140,18 +81,9 @@ def ours(text: str, folder: Path) -> list[tuple[float, int]]:
             },
         },
         "data": data,
-        "trainer": {
-            "max_steps": STEPS,
-            "gradient_clip_val": 1.0,
-            "accelerator": "cpu",
-            "default_root_dir": str(folder),
-            "callbacks": [{"class_path": "encoder_step.Clock", "init_args": {"file": str(noted)}}],
-        },
+        "trainer": {"max_steps": STEPS},
     }
-    (folder / "config.yaml").write_text(json.dumps(config))
-    if status := plmlight_command("fit", ["--config", str(folder / "config.yaml")]):
-        raise SystemExit(status)
-    return [(moment, tokens) for moment, tokens in json.loads(noted.read_text())]
+    return fit(config, folder)
 
 
 def theirs(text: str, folder: Path) -> list[tuple[float, int]]:
@@ -176,18 +108,7 @@ def theirs(text: str, folder: Path) -> list[tuple[float, int]]:
         max_position_embeddings=LENGTH,
     )
     clock = TheirClock()
-    settings = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=STEPS,
-        per_device_train_batch_size=ROWS,
-        learning_rate=1e-4,
-        optim="adamw_torch_fused",
-        max_grad_norm=1.0,
-        use_cpu=True,
-        report_to=[],
-        save_strategy="no",
-        logging_steps=50,
-    )
+    settings = trainer_settings(folder, max_steps=STEPS, per_device_train_batch_size=ROWS, learning_rate=1e-4)
     Trainer(
         model=BertForMaskedLM(config), args=settings, train_dataset=rows, data_collator=collate, callbacks=[clock]
     ).train()

@@ -9,23 +9,17 @@ steps are left out. A ratio is the median over the rounds of the ratio within a 
 """
 
 import argparse
-import json
-import os
-import statistics
 import string
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
+from sides import TheirClock, fit, rate, take_turns, trainer_settings
 from torch.utils.data import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer
 
 import plmlight
-from plmlight.cli.training import main as plmlight_command
 
 SIZES = {"small": (4, 128, 4, 64, 12, 150, 20), "large": (6, 384, 6, 256, 8, 12, 2)}
 """Layers, width, heads, block, batch, steps a turn, steps left out of each turn."""
@@ -47,28 +41,6 @@ class Blocks(Dataset[dict[str, torch.Tensor]]):
         return dict.fromkeys(self.keys, self.ids[index])
 
 
-class Clock(pl.Callback):
-    """Notes when each step ends, and writes it down for `ours`."""
-
-    def __init__(self, file: str) -> None:
-        self.file = Path(file)
-        self.ends: list[float] = []
-
-    def on_train_batch_end(self, *_: object) -> None:
-        self.ends.append(time.perf_counter())
-
-    def on_train_end(self, *_: object) -> None:
-        self.file.write_text(json.dumps(self.ends))
-
-
-class TheirClock(TrainerCallback):  # type: ignore[misc]
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step_end(self, *_: object, **__: object) -> None:
-        self.ends.append(time.perf_counter())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=list(SIZES), default="small")
@@ -79,26 +51,7 @@ def main() -> None:
     if arguments.side:
         turn(arguments.side, arguments.size, arguments.threads)
         return
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(arguments.rounds):
-        for side, turns in rates.items():
-            turns.append(in_a_process(side, arguments.size, arguments.threads))
-    for side, turns in rates.items():
-        ratios = [mine / theirs for mine, theirs in zip(rates["plmlight"], turns, strict=True)]
-        print(
-            f"{side}: {statistics.median(turns):.0f} tokens/s, plmlight is {statistics.median(ratios):.3f} of it "
-            f"({min(ratios):.3f} to {max(ratios):.3f})"
-        )
-
-
-def in_a_process(side: str, size: str, threads: int) -> float:
-    """Tokens/s of one turn."""
-    words = [sys.executable, Path(__file__).name, "--side", side, "--size", size, "--threads", str(threads)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(words, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{side} failed:\n{done.stderr}")
-    return float(done.stdout.split()[-1])
+    take_turns(__file__, list(SIDES), ["--size", arguments.size], arguments.threads, arguments.rounds)
 
 
 def turn(side: str, size: str, threads: int) -> None:
@@ -107,8 +60,8 @@ def turn(side: str, size: str, threads: int) -> None:
     torch.manual_seed(0)
     layers, width, heads, block, batch, steps, skipped = SIZES[size]
     with tempfile.TemporaryDirectory() as folder:
-        ends = SIDES[side](layers, width, heads, block, batch, steps, Path(folder))[skipped:]
-    print(batch * block * (len(ends) - 1) / (ends[-1] - ends[0]))
+        ends = SIDES[side](layers, width, heads, block, batch, steps, Path(folder))
+    print(rate([(end, batch * block) for end in ends], skipped))
 
 
 def bare(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
@@ -130,7 +83,7 @@ def bare(layers: int, width: int, heads: int, block: int, batch: int, steps: int
 def ours(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
     letters = (string.ascii_letters + string.digits + "., ")[:VOCABULARY]
     picks = torch.randint(0, len(letters), (batch * (steps + 2) * block,), generator=torch.Generator().manual_seed(0))
-    text, ends = folder / "text.txt", folder / "ends.json"
+    text = folder / "text.txt"
     text.write_text("".join(letters[pick] for pick in picks.tolist()))
     network = {"d_model": width, "num_layers": layers, "num_heads": heads, "max_length": block, "dropout": 0.0}
     config = {
@@ -154,19 +107,9 @@ def ours(layers: int, width: int, heads: int, block: int, batch: int, steps: int
                 "cache_folder": str(folder / "cache"),
             },
         },
-        "trainer": {
-            "max_steps": steps,
-            "gradient_clip_val": 1.0,
-            "accelerator": "cpu",
-            "default_root_dir": str(folder),
-            "callbacks": [{"class_path": "training_step.Clock", "init_args": {"file": str(ends)}}],
-        },
+        "trainer": {"max_steps": steps},
     }
-    (folder / "config.yaml").write_text(json.dumps(config))
-    if status := plmlight_command("fit", ["--config", str(folder / "config.yaml")]):
-        raise SystemExit(status)
-    times: list[float] = json.loads(ends.read_text())
-    return times
+    return [end for end, _ in fit(config, folder)]
 
 
 def their_model(layers: int, width: int, heads: int, block: int) -> GPT2LMHeadModel:
@@ -191,18 +134,7 @@ def their_loop(layers: int, width: int, heads: int, block: int, batch: int, step
 def their_trainer(layers: int, width: int, heads: int, block: int, batch: int, steps: int, folder: Path) -> list[float]:
     model = their_model(layers, width, heads, block)
     clock = TheirClock()
-    settings = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=batch,
-        learning_rate=1e-3,
-        optim="adamw_torch_fused",
-        max_grad_norm=1.0,
-        use_cpu=True,
-        report_to=[],
-        save_strategy="no",
-        logging_steps=50,
-    )
+    settings = trainer_settings(folder, max_steps=steps, per_device_train_batch_size=batch, learning_rate=1e-3)
     data = Blocks(batch * steps, block, ("input_ids", "labels"))
     Trainer(model=model, args=settings, train_dataset=data, callbacks=[clock]).train()
     return clock.ends
