@@ -1,14 +1,20 @@
 """Runs bundles on ONNX Runtime. Needs numpy, onnxruntime and tokenizers; loads no torch and no lightning."""
 
 from plmlight.runtime.bundle import Bundle, read_bundle, verify
-from plmlight.runtime.generation import GenerationModel, load, open_bundle
+from plmlight.runtime.bundle_model import BundleModel
+from plmlight.runtime.encoding import EmbeddingModel, FillingModel
+from plmlight.runtime.generation import GenerationModel
 from plmlight.runtime.golden import Replay, replay
+from plmlight.runtime.opening import load, open_bundle
 from plmlight.runtime.providers import PROVIDERS
 from plmlight.runtime.threads import allowed_threads
 
 __all__ = [
     "PROVIDERS",
     "Bundle",
+    "BundleModel",
+    "EmbeddingModel",
+    "FillingModel",
     "GenerationModel",
     "Replay",
     "allowed_threads",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from plmlight.decoding import DecodingOptions
+from plmlight.runtime.bundle_model import BundleModel
+from plmlight.runtime.encoding import EmbeddingModel, FillingModel
 from plmlight.runtime.generation import GenerationModel
+
+Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Replay:
     difference: str
 
 
-def replay(model: GenerationModel) -> Iterator[Replay]:
+def replay(model: BundleModel) -> Iterator[Replay]:
     """Runs a bundle's golden requests again.
 
     Args:
@@ -44,24 +51,78 @@ def replay(model: GenerationModel) -> Iterator[Replay]:
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            prompt, ids, wanted, text = (record[key] for key in ("prompt", "prompt_ids", "token_ids", "text"))
-            options = DecodingOptions(**record["options"])
+            asked, again = _request(model, record)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}:{number}: not a golden request: {error}") from error
-        yield Replay(prompt, _difference(model, prompt, ids, options, wanted, text))
+        yield Replay(asked, again())
 
 
-def _difference(
-    model: GenerationModel, prompt: str, ids: list[int], options: DecodingOptions, wanted: list[int], text: str
-) -> str:
-    found = model.encode(prompt)
-    if found != ids:
-        return f"the tokenizer gives {found}, the record says {ids}"
-    answer = model.generate([prompt], options)[0][0]
-    if answer.token_ids != wanted:
-        place = next(
-            (i for i, (a, b) in enumerate(zip(answer.token_ids, wanted, strict=False)) if a != b),
-            min(len(answer.token_ids), len(wanted)),
-        )
-        return f"token {place} differs: {answer.token_ids[place:][:1]} instead of {wanted[place:][:1]}"
-    return "" if answer.text == text else f"the text is {answer.text!r}, the record says {text!r}"
+def _request(model: BundleModel, record: Record) -> tuple[str, Callable[[], str]]:
+    """The text of a record, and what answers it again and says what differs; reading the record fails here."""
+    if isinstance(model, FillingModel):
+        return record["text"], _filling(model, record)
+    if isinstance(model, EmbeddingModel):
+        return record["text"], _embedding(model, record)
+    assert isinstance(model, GenerationModel), type(model)
+    return record["prompt"], _generation(model, record)
+
+
+def _generation(model: GenerationModel, record: Record) -> Callable[[], str]:
+    prompt, ids, wanted, text = (record[key] for key in ("prompt", "prompt_ids", "token_ids", "text"))
+    options = DecodingOptions(**record["options"])
+
+    def again() -> str:
+        if difference := _tokens(model.encode(prompt), ids):
+            return difference
+        answer = model.generate([prompt], options)[0][0]
+        if answer.token_ids != wanted:
+            place = next(
+                (i for i, (a, b) in enumerate(zip(answer.token_ids, wanted, strict=False)) if a != b),
+                min(len(answer.token_ids), len(wanted)),
+            )
+            return f"token {place} differs: {answer.token_ids[place:][:1]} instead of {wanted[place:][:1]}"
+        return "" if answer.text == text else f"the text is {answer.text!r}, the record says {text!r}"
+
+    return again
+
+
+def _filling(model: FillingModel, record: Record) -> Callable[[], str]:
+    text, ids, tolerance = record["text"], record["token_ids"], float(record["tolerance"])
+    wanted = [[(int(each["token_id"]), float(each["score"])) for each in mask] for mask in record["masks"]]
+
+    def again() -> str:
+        if difference := _tokens(model.tokenizer.encode(text).ids, ids):
+            return difference
+        found = model.fill([text], top_k=max(map(len, wanted)))[0]
+        for place, (mask, expected) in enumerate(zip(found, wanted, strict=True)):
+            scores = {each.token_id: each.score for each in mask}
+            for rank, (token, score) in enumerate(expected):
+                # a token that dropped out of the list scores at most as much as the last one of it
+                here = scores.get(token, min(mask[-1].score, score))
+                if not abs(here - score) <= tolerance:
+                    return f"mask {place}: token {token} scores {here:.4g} instead of {score:.4g}"
+                if not abs(mask[rank].score - score) <= tolerance:
+                    return f"mask {place}: number {rank} scores {mask[rank].score:.4g} instead of {score:.4g}"
+        return ""
+
+    return again
+
+
+def _embedding(model: EmbeddingModel, record: Record) -> Callable[[], str]:
+    text, ids, tolerance = record["text"], record["token_ids"], float(record["tolerance"])
+    wanted = np.asarray(record["embedding"], dtype=np.float32)
+
+    def again() -> str:
+        if difference := _tokens(model.tokenizer.encode(text).ids, ids):
+            return difference
+        found = model.embed([text])[0]
+        if found.shape != wanted.shape:
+            return f"{len(found)} numbers instead of {len(wanted)}"
+        error = float(np.linalg.norm(found - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
+        return "" if error <= tolerance else f"the vector is {error:.2g} of its length away from the recorded one"
+
+    return again
+
+
+def _tokens(found: list[int], wanted: list[int]) -> str:
+    return "" if found == wanted else f"the tokenizer gives {found}, the record says {wanted}"

@@ -115,7 +115,10 @@ def test_a_graph_that_is_no_graph_is_one_line(copy: Path) -> None:
 
 def test_a_bundle_of_another_task_is_refused(copy: Path) -> None:
     rewrite(copy, task="SentenceEmbedding")
-    with pytest.raises(ValueError, match="a bundle of the task 'SentenceEmbedding' can not generate"):
+    with pytest.raises(ValueError, match="copy: the graph has no output 'sentence_embedding', only logits"):
+        runtime.load(copy)
+    rewrite(copy, task="CasualLM")
+    with pytest.raises(ValueError, match="a bundle of the unknown task 'CasualLM'; did you mean 'CausalLM'"):
         runtime.load(copy)
 
 

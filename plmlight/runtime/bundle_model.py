@@ -1,0 +1,62 @@
+"""What the models of all tasks share: a bundle, and the session of one of its graphs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from plmlight.runtime.bundle import Bundle
+from plmlight.runtime.providers import PROVIDERS, missing, refusal
+from plmlight.runtime.sessions import open_session
+from plmlight.text import load_tokenizer, nearest
+
+
+class BundleModel:
+    """A bundle of which one graph is ready to run; what it can do says the class of its task.
+
+    Args:
+        bundle: the bundle.
+        provider: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"tensorrt"``.
+        threads: threads that share one operator; those this process is allowed by default.
+        graph: the graph's name; the bundle's default by default.
+
+    Attributes:
+        bundle: the files it came from.
+        graph: the name of the graph that runs.
+        description: what the manifest says about it.
+        provider: what it runs on: ``"cpu"``, ``"cuda"`` or ``"tensorrt"``.
+        session: the ONNX Runtime session.
+    """
+
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, graph: str | None) -> None:
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self.description: Mapping[str, Any]
+        self.graph, self.description = bundle.graph(graph)
+        own = manifest.get("provider", "cpu")
+        self.provider = _settle(provider, own)
+        self.session = open_session(
+            bundle.folder / self.description["file"],
+            self.provider,
+            threads,
+            manifest.get("provider_options") if self.provider == own else None,
+            manifest.get("session_options"),
+        )
+
+    def read_tokenizer(self) -> Tokenizer:
+        """The bundle's tokenizer."""
+        return load_tokenizer(self.bundle.folder / self.bundle.manifest["tokenizer"]["file"])
+
+
+def _settle(asked: str, own: str) -> str:
+    if asked != "auto":
+        if asked not in PROVIDERS:
+            raise ValueError(f"there is no provider {asked!r}{nearest(asked, ['auto', *PROVIDERS])}")
+        return asked
+    if lacks := missing(own):
+        warnings.warn(f"running on the CPU: {refusal(own, lacks)}", stacklevel=6)
+        return "cpu"
+    return own

@@ -1,0 +1,80 @@
+"""Bundles of encoders: from texts to filled masks or to vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from plmlight.decoding import Inputs, MaskFiller, TextEmbedder
+from plmlight.runtime.bundle import Bundle
+from plmlight.runtime.bundle_model import BundleModel
+
+
+class EncoderGraph:
+    """An encoder's graph as `plmlight.decoding` wants it: a `MaskedModel` or an `EmbeddingModel`, by its outputs.
+
+    Args:
+        session: the graph.
+        bundle: what it came from.
+        output: the one that is asked for: ``logits`` or ``sentence_embedding``.
+
+    Raises:
+        ValueError: when the graph has no such output.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, bundle: Bundle, output: str) -> None:
+        shapes = {value.name: value.shape for value in session.get_outputs()}
+        if output not in shapes:
+            raise ValueError(f"{bundle.folder}: the graph has no output {output!r}, only {', '.join(shapes)}")
+        manifest = bundle.manifest
+        self.session, self.output, self.width = session, output, int(shapes[output][-1])
+        self.names = [value.name for value in session.get_inputs()]
+        self.max_length = int(manifest["max_length"])
+        self.pad_token_id = int(manifest.get("pad_token_id", 0))
+        self.num_token_types = int(manifest.get("num_token_types", 0))
+
+    def scores(self, inputs: Inputs, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `plmlight.decoding.MaskedModel.scores`."""
+        return self._run(inputs)[rows, columns].astype(np.float32)
+
+    def embed(self, inputs: Inputs) -> NDArray[np.float32]:
+        """See `plmlight.decoding.EmbeddingModel.embed`."""
+        return self._run(inputs).astype(np.float32)
+
+    def _run(self, inputs: Inputs) -> NDArray[Any]:
+        found: NDArray[Any] = self.session.run([self.output], {name: inputs[name] for name in self.names})[0]
+        return found
+
+
+class FillingModel(BundleModel, MaskFiller):
+    """A bundle that is ready to fill masks; see `MaskFiller` for its methods.
+
+    Args:
+        bundle: of a ``MaskedLM``.
+        provider: see `BundleModel`, as for what follows.
+        threads: the same.
+        graph: the same.
+    """
+
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, graph: str | None) -> None:
+        BundleModel.__init__(self, bundle, provider, threads, graph)
+        MaskFiller.__init__(self, EncoderGraph(self.session, bundle, "logits"), self.read_tokenizer())
+
+
+class EmbeddingModel(BundleModel, TextEmbedder):
+    """A bundle that is ready to embed; see `TextEmbedder` for its methods.
+
+    Args:
+        bundle: of a ``SentenceEmbedding``.
+        provider: see `BundleModel`, as for what follows.
+        threads: the same.
+        graph: the same.
+    """
+
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, graph: str | None) -> None:
+        BundleModel.__init__(self, bundle, provider, threads, graph)
+        graph_model = EncoderGraph(self.session, bundle, "sentence_embedding")
+        TextEmbedder.__init__(self, graph_model, self.read_tokenizer())
