@@ -1,9 +1,12 @@
-"""Decoding for any language model on any array library: greedy, sampling, beam search, streaming.
+"""From texts to answers on any library: greedy, sampling, beam search, streaming; filling masks; embedding.
 
-Nothing here imports torch: the functions work on the arrays they get, through the array API
-(https://data-apis.org/array-api).
+Nothing here imports torch: generation works on the arrays it gets, through the array API
+(https://data-apis.org/array-api); what an encoder gives comes as numpy arrays, once a batch.
 """
 
+from plmlight.decoding.embedding import TextEmbedder
+from plmlight.decoding.encoder import EmbeddingModel, EncoderModel, Inputs, MaskedModel
+from plmlight.decoding.filling import Filling, MaskFiller
 from plmlight.decoding.generate import generate, stream
 from plmlight.decoding.generator import TextGenerator
 from plmlight.decoding.model import LanguageModel
@@ -11,4 +14,19 @@ from plmlight.decoding.options import DecodingOptions
 from plmlight.decoding.row import Hypothesis
 from plmlight.decoding.text import Piece
 
-__all__ = ["DecodingOptions", "Hypothesis", "LanguageModel", "Piece", "TextGenerator", "generate", "stream"]
+__all__ = [
+    "DecodingOptions",
+    "EmbeddingModel",
+    "EncoderModel",
+    "Filling",
+    "Hypothesis",
+    "Inputs",
+    "LanguageModel",
+    "MaskFiller",
+    "MaskedModel",
+    "Piece",
+    "TextEmbedder",
+    "TextGenerator",
+    "generate",
+    "stream",
+]

@@ -118,7 +118,7 @@ def test_a_bundle_of_another_task_is_refused(copy: Path) -> None:
     with pytest.raises(ValueError, match="copy: the graph has no output 'sentence_embedding', only logits"):
         runtime.load(copy)
     rewrite(copy, task="CasualLM")
-    with pytest.raises(ValueError, match="a bundle of the unknown task 'CasualLM'; did you mean 'CausalLM'"):
+    with pytest.raises(ValueError, match="a bundle of the task 'CasualLM' is not known here; did you mean 'CausalLM'"):
         runtime.load(copy)
 
 

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plmlight.decoding import Inputs
+from plmlight.tasks.masked_lm import MaskedLM
+from plmlight.tasks.sentence_embedding import SentenceEmbedding
+
+
+class _TorchEncoder:
+    """An encoder task as `plmlight.decoding` wants it; it runs where its weights are.
+
+    Args:
+        task: put into evaluation mode.
+    """
+
+    def __init__(self, task: MaskedLM | SentenceEmbedding) -> None:
+        network = task.eval().network
+        self.max_length, self.pad_token_id = network.max_length, network.pad_token_id
+        self.num_token_types, self.width = network.num_token_types, network.d_model
+        self.device = network.token_embedding.weight.device
+
+    def tensors(self, inputs: Inputs) -> dict[str, Tensor]:
+        """A batch on the device, without segments where there is nothing to tell apart."""
+        names = ("input_ids", "attention_mask", *(["token_type_ids"] if self.num_token_types > 1 else []))
+        return {name: torch.from_numpy(inputs[name]).to(self.device) for name in names}
+
+
+class TorchMaskedModel(_TorchEncoder):
+    """A `MaskedLM` for `plmlight.decoding.MaskFiller`.
+
+    Args:
+        task: the task.
+    """
+
+    def __init__(self, task: MaskedLM) -> None:
+        super().__init__(task)
+        self.task = task
+
+    @torch.inference_mode()
+    def scores(self, inputs: Inputs, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `plmlight.decoding.MaskedModel.scores`; the vocabulary is projected to at these positions only."""
+        hidden = self.task.network(**self.tensors(inputs))  # [B, T, D]
+        chosen = hidden[torch.from_numpy(rows).to(self.device), torch.from_numpy(columns).to(self.device)]  # [N, D]
+        logits: NDArray[np.float32] = self.task.head(chosen).float().cpu().numpy()
+        return logits
+
+
+class TorchEmbeddingModel(_TorchEncoder):
+    """A `SentenceEmbedding` for `plmlight.decoding.TextEmbedder`.
+
+    Args:
+        task: the task.
+    """
+
+    def __init__(self, task: SentenceEmbedding) -> None:
+        super().__init__(task)
+        self.task = task
+
+    @torch.inference_mode()
+    def embed(self, inputs: Inputs) -> NDArray[np.float32]:
+        """See `plmlight.decoding.EmbeddingModel.embed`."""
+        vectors: NDArray[np.float32] = self.task(**self.tensors(inputs))["sentence_embedding"].float().cpu().numpy()
+        return vectors
