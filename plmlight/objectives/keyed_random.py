@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,8 @@ class KeyedRandom:
             stream: tells apart what is drawn for different purposes.
 
         Returns:
-            [B, T], float32, on the device of the batch.
+            [B, T], float32, on the device of the batch. More of them begin with the same ones, so that what a sample
+            gets does not depend on how long the other rows of its batch are.
 
         Raises:
             ValueError: when the data gave no ``sample_ids``.
@@ -45,7 +47,9 @@ class KeyedRandom:
         if self.sample_ids is None:
             raise ValueError("the batch has no sample_ids, which random choices are keyed by: let the data give them")
         epoch = torch.zeros_like(self.sample_ids[:1]) if self.epoch is None else self.epoch
-        key = _mixed(_mixed(self.sample_ids + _signed(self.seed * 0x10001 + stream)) + epoch)  # [B]
+        # a hash, as with a sum of seed, stream and sample id one sample's second stream would be the next one's first
+        digest = hashlib.blake2b(f"{self.seed}/{stream}".encode(), digest_size=8).digest()
+        key = _mixed(_mixed(self.sample_ids + int.from_bytes(digest, "little", signed=True)) + epoch)  # [B]
         index = torch.arange(1, length + 1, device=key.device)
         bits = _mixed(key[:, None] + index * _GOLDEN)  # [B, T]
         return (bits & 0xFFFFFF).to(torch.float32) / 0x1000000
