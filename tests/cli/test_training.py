@@ -209,6 +209,18 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(work: Path) -> None:
     assert fit("--ckpt_path", "runs/a/last.ckpt") == 0
 
 
+@pytest.mark.slow
+def test_ctrl_c_stops_all_ranks_at_the_same_step(work: Path) -> None:
+    """A terminal sends it to each process of the foreground group."""
+    stop = ("--trainer.callbacks+=own_parts.Signals", "--trainer.callbacks.name=SIGINT", "--trainer.callbacks.step=7")
+    ranks = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.log_every_n_steps", "5")
+    stopped = apart(*stop, *ranks)
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.stderr.count("--ckpt_path runs/a/last.ckpt") == 1
+    assert checkpoint("runs/a/last.ckpt")["global_step"] == 10
+    assert fit("--ckpt_path", "runs/a/last.ckpt") == 0
+
+
 def test_a_users_own_network_by_class_path(work: Path) -> None:
     (work / "recipe.yaml").write_text(
         CONFIG.replace("GPT", "own_parts.Bigram").replace(
