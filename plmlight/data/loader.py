@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,35 +20,46 @@ Request = tuple[int, Indices]
 _PLANNED = 2**13  # entries of the permutation that are computed at a time
 
 
-class BlockLoader(ABC):
-    """Batches of blocks, this rank's share of each global batch.
+class Samples(Protocol):
+    """What a loader reads."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint and the data it is resumed on must agree in: plain values."""
+
+    def __len__(self) -> int:
+        """The number of samples in an epoch, the same in each."""
+
+    def batch(self, sample_ids: Indices, epoch: int) -> dict[str, Tensor]:
+        """Reads samples.
+
+        Args:
+            sample_ids: [B]; -1 for a row of padding.
+            epoch: of at least 0.
+
+        Returns:
+            Tensors by name, a pure function of the arguments.
+        """
+
+
+class SampleLoader(ABC):
+    """Batches of samples, this rank's share of each global batch.
 
     It splits the data by rank itself, and is no ``DataLoader``, so that Lightning wraps no sampler around it. The batch
     with number ``k`` is the same for any number of workers.
 
     Args:
-        blocks: what is read.
-        batch_size: B, on each rank.
+        samples: what is read.
         num_workers: processes that read ahead; 0 reads in this one, which is fast enough for most models.
         rank: which share this process takes.
         world_size: the number of shares.
     """
 
-    def __init__(
-        self, blocks: Blocks, batch_size: int, num_workers: int = 0, rank: int = 0, world_size: int = 1
-    ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size {batch_size} must be at least 1")
-        self.blocks = blocks
-        self.batch_size = batch_size
+    def __init__(self, samples: Samples, num_workers: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.samples = samples
         self.num_workers = num_workers
         self.rank = rank
         self.world_size = world_size
-
-    @property
-    def global_batch_size(self) -> int:
-        """Samples that all ranks take together in a step."""
-        return self.batch_size * self.world_size
 
     @abstractmethod
     def __len__(self) -> int:
@@ -59,9 +70,9 @@ class BlockLoader(ABC):
 
     def _read(self, plan: Iterator[Request]) -> Iterator[dict[str, Tensor]]:
         if self.num_workers == 0:
-            return (self.blocks.batch(sample_ids, epoch) for epoch, sample_ids in plan)
+            return (self.samples.batch(sample_ids, epoch) for epoch, sample_ids in plan)
         loader = DataLoader(
-            _Requested(self.blocks),
+            _Requested(self.samples),
             batch_size=None,
             sampler=_Plan(plan),
             num_workers=self.num_workers,
@@ -71,12 +82,91 @@ class BlockLoader(ABC):
         return iter(loader)
 
 
-class TrainingLoader(BlockLoader):
-    """Endless epochs of shuffled blocks, each iteration one epoch or what is left of it.
+class EpochLoader(SampleLoader):
+    """Endless epochs, each iteration one epoch or what is left of it, from a place that a checkpoint can hold.
 
-    The order is a pure function of (seed, epoch) and the state is how many samples all ranks together were given: a
-    restored loader goes on where the saved one was without reading what came before, on any number of ranks. An epoch's
-    last samples that do not fill a global batch are left out; they differ from epoch to epoch.
+    The order is a pure function of (seed, epoch) and the state is how much all ranks together were given: a restored
+    loader goes on where the saved one was without reading what came before, on any number of ranks.
+
+    Args:
+        samples: what is read.
+        seed: of the order.
+        num_workers: processes that read ahead.
+        rank: which share this process takes.
+        world_size: the number of shares.
+    """
+
+    def __init__(
+        self, samples: Samples, seed: int = 0, num_workers: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        super().__init__(samples, num_workers, rank, world_size)
+        self.seed = seed
+        self._epoch = 0
+        self._consumed = 0
+
+    @property
+    @abstractmethod
+    def per_epoch(self) -> int:
+        """What all ranks together take in an epoch, in the unit that the state counts; a remainder is left out."""
+
+    @property
+    @abstractmethod
+    def per_step(self) -> int:
+        """What all ranks together take in a step, in the same unit."""
+
+    @abstractmethod
+    def _plan(self, epoch: int, consumed: int) -> Iterator[Request]:
+        """This rank's batches of an epoch, from a place on."""
+
+    def __len__(self) -> int:
+        return self.per_epoch // self.per_step
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        if self.per_epoch - self._consumed < self.per_step:  # after a restart with larger batches
+            self._epoch, self._consumed = self._epoch + 1, 0
+        for batch in self._read(self._plan(self._epoch, self._consumed)):
+            # counted here, where the training loop takes it: what workers read ahead does not count
+            self._consumed += self.per_step
+            if self.per_epoch - self._consumed < self.per_step:
+                self._epoch, self._consumed = self._epoch + 1, 0
+            yield batch
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint and this loader must agree in: plain values."""
+        return {"seed": self.seed, **self.samples.identity}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is, and in what.
+
+        Returns:
+            Plain values, the same on each rank.
+        """
+        return {"epoch": self._epoch, "consumed": self._consumed, **self.identity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes where another loader was.
+
+        Args:
+            state: what `state_dict` returned; the number of ranks may have changed since.
+
+        Raises:
+            ValueError: when the corpus, its samples or the seed are not those of the saved loader.
+        """
+        for key, mine in self.identity.items():
+            if state.get(key) != mine:
+                raise ValueError(
+                    f"the checkpoint cannot be resumed on this data: its {key} was {state.get(key)}, here it is "
+                    f"{mine}; start from its weights instead"
+                )
+        self._epoch, self._consumed = int(state["epoch"]), int(state["consumed"])
+
+
+class TrainingLoader(EpochLoader):
+    """Endless epochs of shuffled blocks; an epoch's last ones that do not fill a global batch are left out.
+
+    The state counts samples, so that the batch size, too, may change between runs. The blocks that are left out differ
+    from epoch to epoch.
 
     Args:
         blocks: what is read.
@@ -99,67 +189,37 @@ class TrainingLoader(BlockLoader):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        super().__init__(blocks, batch_size, num_workers, rank, world_size)
-        self.seed = seed
-        self._epoch = 0
-        self._consumed = 0
+        super().__init__(blocks, seed, num_workers, rank, world_size)
+        self.blocks = blocks
+        self.batch_size = checked_batch_size(batch_size)
         if len(self) == 0:
             raise ValueError(
                 f"the corpus has {len(blocks)} blocks of {blocks.block_length} tokens, fewer than one batch of "
-                f"{self.global_batch_size} (batch_size {batch_size} on {world_size} ranks)"
+                f"{self.per_step} (batch_size {batch_size} on {world_size} ranks)"
             )
 
-    def __len__(self) -> int:
-        return len(self.blocks) // self.global_batch_size
+    @property
+    def per_epoch(self) -> int:
+        """Samples."""
+        return len(self.blocks)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        if len(self.blocks) - self._consumed < self.global_batch_size:  # after a restart with larger batches
-            self._epoch, self._consumed = self._epoch + 1, 0
-        for batch in self._read(self._plan(self._epoch, self._consumed)):
-            # counted here, where the training loop takes it: what workers read ahead does not count
-            self._consumed += self.global_batch_size
-            if len(self.blocks) - self._consumed < self.global_batch_size:
-                self._epoch, self._consumed = self._epoch + 1, 0
-            yield batch
+    @property
+    def per_step(self) -> int:
+        """Samples."""
+        return self.batch_size * self.world_size
 
     def _plan(self, epoch: int, consumed: int) -> Iterator[Request]:
         permutation = Permutation(len(self.blocks), self.seed, epoch)
-        steps = (len(self.blocks) - consumed) // self.global_batch_size
+        steps = (len(self.blocks) - consumed) // self.per_step
         at_once = max(1, _PLANNED // self.batch_size)
         mine = np.arange(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         for first in range(0, steps, at_once):
             batches = np.arange(first, min(first + at_once, steps))
-            for sample_ids in permutation[consumed + batches[:, None] * self.global_batch_size + mine]:
+            for sample_ids in permutation[consumed + batches[:, None] * self.per_step + mine]:
                 yield epoch, sample_ids
 
-    def state_dict(self) -> dict[str, Any]:
-        """Where the loader is, and in what.
 
-        Returns:
-            Plain numbers, the same on each rank.
-        """
-        identity = {"seed": self.seed, "blocks": len(self.blocks), "block_length": self.blocks.block_length}
-        return {"epoch": self._epoch, "consumed": self._consumed, **identity}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes where another loader was.
-
-        Args:
-            state: what `state_dict` returned; the number of ranks and the batch size may have changed since.
-
-        Raises:
-            ValueError: when the corpus, its blocks or the seed are not those of the saved loader.
-        """
-        for key, mine in self.state_dict().items():
-            if key not in ("epoch", "consumed") and state[key] != mine:
-                raise ValueError(
-                    f"the checkpoint cannot be resumed on this data: its {key} was {state[key]}, here it is {mine}; "
-                    "start from its weights instead"
-                )
-        self._epoch, self._consumed = int(state["epoch"]), int(state["consumed"])
-
-
-class EvaluationLoader(BlockLoader):
+class EvaluationLoader(SampleLoader):
     """Each block once, in order. On several ranks the last batches are filled up with rows of padding.
 
     Such a row has ``attention_mask`` 0 everywhere and sample id -1, so that sums over tokens stay exact, and each rank
@@ -173,18 +233,41 @@ class EvaluationLoader(BlockLoader):
         world_size: the number of shares.
     """
 
+    def __init__(
+        self, blocks: Blocks, batch_size: int, num_workers: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        super().__init__(blocks, num_workers, rank, world_size)
+        self.batch_size = checked_batch_size(batch_size)
+
     def __len__(self) -> int:
-        return -(-len(self.blocks) // self.global_batch_size)
+        return -(-len(self.samples) // (self.batch_size * self.world_size))
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return self._read(self._plan())
 
     def _plan(self) -> Iterator[Request]:
         for step in range(len(self)):
-            first = step * self.global_batch_size + self.rank * self.batch_size
+            first = (step * self.world_size + self.rank) * self.batch_size
             sample_ids = np.arange(first, first + self.batch_size)
-            sample_ids[sample_ids >= len(self.blocks)] = -1
+            sample_ids[sample_ids >= len(self.samples)] = -1
             yield 0, sample_ids if self.world_size > 1 else sample_ids[sample_ids >= 0]
+
+
+def checked_batch_size(batch_size: int) -> int:
+    """Refuses batches of nothing.
+
+    Args:
+        batch_size: B.
+
+    Returns:
+        It.
+
+    Raises:
+        ValueError: when it is less than 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} must be at least 1")
+    return batch_size
 
 
 class _Plan(Sampler[Request]):
@@ -196,9 +279,9 @@ class _Plan(Sampler[Request]):
 
 
 class _Requested(Dataset[dict[str, Tensor]]):
-    def __init__(self, blocks: Blocks) -> None:
-        self._blocks = blocks
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
 
     def __getitem__(self, request: Request) -> dict[str, Tensor]:
         epoch, sample_ids = request
-        return self._blocks.batch(sample_ids, epoch)
+        return self._samples.batch(sample_ids, epoch)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plmlight.data.mapped import Mapped
 from plmlight.data.sampling import Indices, epoch_offset
 
 
@@ -27,9 +28,7 @@ class TokenStream:
     ) -> None:
         stretches = np.array([[0, len(tokens)]]) if stretches is None else stretches[stretches[:, 0] < stretches[:, 1]]
         lengths = stretches[:, 1] - stretches[:, 0]
-        self._mapped = str(tokens.filename) if isinstance(tokens, np.memmap) else None
-        self._dtype = tokens.dtype
-        self._tokens = np.asarray(tokens)
+        self._tokens = Mapped(tokens)
         self._view: NDArray[Any] | None = None  # [N-L+1, L], all windows without a copy
         self._first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(lengths) else lengths
         self._shift = stretches[:, 0] - self._first
@@ -47,13 +46,8 @@ class TokenStream:
         return self._length
 
     def __getstate__(self) -> dict[str, Any]:
-        """A memory map travels to a worker process as its file's name, not as its content."""
-        return self.__dict__ | {"_view": None} | ({"_tokens": None} if self._mapped else {})
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._mapped:
-            self._tokens = np.asarray(np.memmap(self._mapped, self._dtype, "r"))
+        """The windows are made anew in a worker process, on the memory map that it opens."""
+        return self.__dict__ | {"_view": None}
 
     def gather(self, starts: Indices, length: int) -> Indices:
         """Reads blocks.
@@ -72,14 +66,16 @@ class TokenStream:
         found = np.empty((len(starts), length), dtype=np.int64)
         found[whole] = self._windows((starts + self._shift[stretch])[whole], length)
         positions = np.minimum(starts[~whole, None] + np.arange(length), self._length - 1)
-        found[~whole] = self._tokens[positions + self._shift[np.searchsorted(self._first, positions, "right") - 1]]
+        found[~whole] = self._tokens.array[
+            positions + self._shift[np.searchsorted(self._first, positions, "right") - 1]
+        ]
         return found
 
     def _windows(self, places: Indices, length: int) -> Indices:
         if not len(places):
             return np.empty((0, length), dtype=np.int64)
         if self._view is None or self._view.shape[1] != length:
-            self._view = np.lib.stride_tricks.sliding_window_view(self._tokens, length)
+            self._view = np.lib.stride_tricks.sliding_window_view(self._tokens.array, length)
         return self._view[places].astype(np.int64)
 
     def document_numbers(self, starts: Indices, length: int) -> Indices:
@@ -144,6 +140,11 @@ class Blocks:
         if len(self.stream) < self.block_length:
             return 0
         return max(1, (beyond - self.stride + 1) // self.stride)
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What a checkpoint and the data it is resumed on must agree in."""
+        return {"blocks": len(self), "block_length": self.block_length}
 
     def offset(self, epoch: int) -> int:
         """How far the windows are shifted in an epoch.

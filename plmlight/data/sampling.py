@@ -70,3 +70,24 @@ def epoch_offset(limit: int, seed: int, epoch: int) -> int:
         A number from 0 to ``limit``, uniform, and independent of the epoch's permutation.
     """
     return int(np.random.default_rng([seed, epoch, 1]).integers(limit + 1))
+
+
+def uniform(sample_ids: Indices, stream: int, seed: int, epoch: int) -> NDArray[np.float64]:
+    """Random numbers that are a function of where they are used, not of how many were drawn before.
+
+    Args:
+        sample_ids: any shape, int64.
+        stream: tells apart what is drawn for different purposes.
+        seed: of at least 0.
+        epoch: of at least 0.
+
+    Returns:
+        The same shape, each of [0, 1).
+    """
+    values = sample_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _key(stream, seed, epoch)
+    return (_mixed(_mixed(values)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+@lru_cache(maxsize=64)
+def _key(stream: int, seed: int, epoch: int) -> np.uint64:
+    return np.uint64(np.random.SeedSequence([seed, epoch, 2, stream]).generate_state(1, np.uint64)[0])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plmlight.data.sampling import Permutation, epoch_offset
+from plmlight.data.sampling import Permutation, epoch_offset, uniform
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 16, 17, 64, 65, 1000, 65537])
@@ -39,3 +39,12 @@ def test_neighbours_do_not_stay_neighbours() -> None:
 def test_offsets_cover_their_range() -> None:
     assert {epoch_offset(3, 0, epoch) for epoch in range(100)} == {0, 1, 2, 3}
     assert epoch_offset(10**6, 5, 7) == epoch_offset(10**6, 5, 7) != epoch_offset(10**6, 5, 8)
+
+
+def test_uniform_numbers_are_keyed_and_even() -> None:
+    ids = np.arange(20_000)
+    drawn = uniform(ids, 0, 1, 0)
+    assert np.array_equal(drawn[[5, 3]], uniform(np.array([5, 3]), 0, 1, 0))
+    assert np.abs(np.histogram(drawn, 20, (0, 1))[0] - 1000).max() < 150
+    for other in (uniform(ids, 1, 1, 0), uniform(ids, 0, 2, 0), uniform(ids, 0, 1, 1), np.roll(drawn, 1)):
+        assert abs(np.corrcoef(drawn, other)[0, 1]) < 0.03
