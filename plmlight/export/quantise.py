@@ -1,4 +1,4 @@
-"""Weight-only quantisation: matrices in blocks of small integers, everything else as it was."""
+"""Quantisation of products with constant matrices; everything else stays as it was."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from plmlight.export.recipe import Quantisation
 
 
 def quantise_weights(model: ir.Model, how: Quantisation) -> int:
-    """Replaces each product with a constant matrix by ONNX Runtime's ``com.microsoft::MatMulNBits``.
+    """Replaces each product with a constant matrix by ONNX Runtime's product with a quantised one.
 
-    A matrix is cut into blocks of ``how.block_size`` along its input width; each has a scale. A head that is tied to
-    the token table multiplies by its transpose: it gets a quantised copy, and the table itself stays.
+    A head that is tied to the token table multiplies by its transpose: it gets a quantised copy, and the table itself
+    stays.
 
     Args:
         model: changed in place.
-        how: bits, block size and the precision of the activations.
+        how: the method and its numbers.
 
     Returns:
         How many products were replaced.
@@ -79,8 +79,25 @@ def blocks(matrix: NDArray[Any], how: Quantisation) -> dict[str, NDArray[Any]]:
     return {"quantised": packed, "scales": scales} | ({} if how.symmetric else {"zeros": zeros})
 
 
+def columns(matrix: NDArray[Any], how: Quantisation) -> dict[str, NDArray[Any]]:
+    """A matrix with one scale a column, in the layout of ``DynamicQuantizeMatMul``.
+
+    Args:
+        matrix: [K, N], float32.
+        how: whether one of the 8 bits is left out.
+
+    Returns:
+        ``quantised`` [K, N], int8, and ``scales`` [N].
+    """
+    largest = 63 if how.reduce_range else 127
+    scales = np.abs(matrix).max(0) / largest
+    scales[scales == 0] = 1
+    return {"quantised": np.round(matrix / scales).astype(np.int8), "scales": scales.astype(np.float32)}
+
+
 def _replace(model: ir.Model, node: ir.Node, matrix: NDArray[Any], how: Quantisation) -> None:
-    parts = blocks(matrix, how)
+    dynamic = how.method == "dynamic"
+    parts = columns(matrix, how) if dynamic else blocks(matrix, how)
     source = node.inputs[1]
     assert source is not None
     values = []
@@ -89,16 +106,12 @@ def _replace(model: ir.Model, node: ir.Node, matrix: NDArray[Any], how: Quantisa
         value.shape, value.type = ir.Shape(array.shape), ir.TensorType(ir.DataType.from_numpy(array.dtype))
         model.graph.register_initializer(value)
         values.append(value)
+    sizes = {"K": matrix.shape[0], "N": matrix.shape[1]}
+    numbers = {"bits": how.bits, "block_size": how.block_size, "accuracy_level": how.accuracy_level}
     product = ir.node(
-        "MatMulNBits",
+        "DynamicQuantizeMatMul" if dynamic else "MatMulNBits",
         [node.inputs[0], *values],
-        {
-            "K": matrix.shape[0],
-            "N": matrix.shape[1],
-            "bits": how.bits,
-            "block_size": how.block_size,
-            "accuracy_level": how.accuracy_level,
-        },
+        {} if dynamic else sizes | numbers,
         domain="com.microsoft",
         name=f"{node.name}.quantised",
     )

@@ -16,29 +16,38 @@ import yaml
 from plmlight.text import nearest
 
 T = TypeVar("T")
+GraphName = Literal["in_place", "portable"]
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """Weight-only quantisation (``com.microsoft::MatMulNBits``).
+    """How products with constant matrices are quantised.
 
     Attributes:
-        bits: 8 or 4.
-        block_size: how many weights of a column share a scale; a power of two from 16.
-        symmetric: no zero points.
-        accuracy_level: of the activations inside the product: 4 is 8-bit integers, 1 is float32.
+        method: ``blocks`` keeps a scale for each block of a column (``com.microsoft::MatMulNBits``), ``dynamic`` one a
+            column, and one for all activations of a product (``com.microsoft::DynamicQuantizeMatMul``): faster, above
+            all for many tokens at once, and less exact.
+        bits: 8 or 4; dynamic has 8.
+        block_size: how many weights of a column share a scale; a power of two from 16. Blocks only.
+        symmetric: no zero points. Blocks only.
+        accuracy_level: of the activations inside the product: 4 is 8-bit integers, 1 is float32. Blocks only.
+        reduce_range: use 7 of the 8 bits, without which a processor that lacks VNNI adds up wrongly. Dynamic only.
     """
 
+    method: Literal["blocks", "dynamic"] = "blocks"
     bits: int = 8
     block_size: int = 32
     symmetric: bool = True
     accuracy_level: int = 4
+    reduce_range: bool = True
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
             raise ValueError(f"bits {self.bits}: expected 4 or 8")
         if self.block_size < 16 or self.block_size & (self.block_size - 1):
             raise ValueError(f"block_size {self.block_size}: expected a power of two, 16 or more")
+        if self.method == "dynamic" and self.bits != 8:
+            raise ValueError(f"bits {self.bits}: method dynamic has 8")
         if self.accuracy_level not in range(5):
             raise ValueError(f"accuracy_level {self.accuracy_level}: expected 0 to 4")
 
@@ -48,12 +57,16 @@ class Limits:
     """What the verdict judges by; what is left out is not judged.
 
     Attributes:
-        logit_error: the most that any logit may differ, on shapes not used for tracing.
-        relative_logit_error: the same, as the root mean square difference over the spread of torch's logits.
-        greedy_agreement: the share of greedy answers that equal torch's token for token.
-        top1_agreement: the share of positions, teacher-forced along texts sampled from the model, at which the
-            likeliest token is torch's, near ties excused.
-        loss_increase: how much the cross entropy of those texts may grow, in nats a token.
+        logit_error: the most that any logit, or any number of another output, may differ, on shapes not used for
+            tracing.
+        relative_logit_error: the same, as the root mean square difference over the spread of torch's.
+        greedy_agreement: the share of greedy answers that equal torch's token for token, or of masks that are filled
+            with the same token.
+        top1_agreement: the share of positions at which the likeliest token is torch's, near ties excused: along texts
+            sampled from a decoder, and at tokens that are hidden from a masked language model.
+        loss_increase: how much the cross entropy of those tokens may grow, in nats a token.
+        cosine_mean: of the angle between a text's embedding and torch's, over some texts.
+        cosine_min: the least of them.
     """
 
     logit_error: float | None = None
@@ -61,6 +74,8 @@ class Limits:
     greedy_agreement: float | None = None
     top1_agreement: float | None = None
     loss_increase: float | None = None
+    cosine_mean: float | None = None
+    cosine_min: float | None = None
 
     def __post_init__(self) -> None:
         if all(value is None for value in dataclasses.astuple(self)):
@@ -95,12 +110,13 @@ class Recipe:
     Attributes:
         name: of the recipe, as the manifest says it.
         provider: what the bundle is for: cpu, cuda or tensorrt.
-        graphs: which of the task's graphs to write; the first is the one that is used by default.
+        graphs: which graphs to write, of those that the task has; the first is the one that is used by default.
         dtype: of weights, activations, cache and logits.
         opset: of the plain operators; the ``Attention`` operator needs 23.
         quantisation: of the weights; null for none.
         limits: what the verdict judges by.
-        profiles: for TensorRT: a session's name (prefill, decode) to the range of each dynamic axis.
+        profiles: for TensorRT: a session's name (prefill, decode, encode) to the range of each dynamic axis; a session
+            is for the graphs that have just its axes.
         session_options: configuration entries of ONNX Runtime's session.
         provider_options: of the execution provider.
     """
@@ -108,7 +124,7 @@ class Recipe:
     name: str
     limits: Limits
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
-    graphs: list[str] = field(default_factory=lambda: ["in_place", "portable"])
+    graphs: list[GraphName] = field(default_factory=lambda: ["in_place", "portable"])
     dtype: Literal["float32", "float16"] = "float32"
     opset: int = 23
     quantisation: Quantisation | None = None
@@ -119,6 +135,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.graphs or len(set(self.graphs)) < len(self.graphs):
             raise ValueError(f"graphs {self.graphs}: expected at least one, none twice")
+        for name in self.graphs:
+            if name not in typing.get_args(GraphName):
+                raise ValueError(f"graphs: there is no {name!r}{nearest(name, typing.get_args(GraphName))}")
         if not 18 <= self.opset <= 23:
             raise ValueError(f"opset {self.opset}: expected 18 to 23")
         if (self.provider == "tensorrt") != bool(self.profiles):

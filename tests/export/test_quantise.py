@@ -5,7 +5,7 @@ import torch
 
 from plmlight.export.causal_lm import causal_lm_graphs
 from plmlight.export.graph import trace
-from plmlight.export.quantise import blocks, quantise_weights
+from plmlight.export.quantise import blocks, columns, quantise_weights
 from plmlight.export.recipe import Quantisation
 
 from .conftest import small_task
@@ -22,13 +22,22 @@ def test_blocks_stand_for_the_matrix(transposed: bool, symmetric: bool) -> None:
     assert np.abs(found.reshape(7, 48)[:, :40].T - matrix).max() < 0.02
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_every_matrix_is_quantised_and_the_token_table_stays(bits: int) -> None:
+@pytest.mark.parametrize(("reduce_range", "error"), [(True, 0.03), (False, 0.015)])
+def test_columns_stand_for_the_matrix(reduce_range: bool, error: float) -> None:
+    matrix = np.random.default_rng(0).standard_normal((40, 7)).astype(np.float32)
+    matrix[:, 3] = 0
+    parts = columns(matrix, Quantisation(method="dynamic", reduce_range=reduce_range))
+    assert np.abs(parts["quantised"]).max() == (63 if reduce_range else 127)
+    assert np.abs(parts["quantised"] * parts["scales"] - matrix).max() < error
+
+
+@pytest.mark.parametrize("how", [Quantisation(bits=4), Quantisation(bits=8), Quantisation(method="dynamic")])
+def test_every_matrix_is_quantised_and_the_token_table_stays(how: Quantisation) -> None:
     task = small_task(num_layers=1)
     model = trace(causal_lm_graphs(task, torch.float32)["portable"], 23)
-    count = quantise_weights(model, Quantisation(bits=bits))
+    count = quantise_weights(model, how)
     kinds = [node.op_type for node in model.graph]
-    assert count == kinds.count("MatMulNBits") == 4 + 1
+    assert count == kinds.count("DynamicQuantizeMatMul" if how.method == "dynamic" else "MatMulNBits") == 4 + 1
     assert "MatMul" not in kinds
     floats = [
         value
