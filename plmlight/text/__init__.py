@@ -10,6 +10,7 @@ from plmlight.text.tokenizers import (
     vocabulary_size,
 )
 from plmlight.text.training import TokenizerKind, train_tokenizer
+from plmlight.text.words import word_marks
 
 __all__ = [
     "TokenizerKind",
@@ -25,4 +26,5 @@ __all__ = [
     "tokenizer_hash",
     "train_tokenizer",
     "vocabulary_size",
+    "word_marks",
 ]

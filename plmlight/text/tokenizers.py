@@ -10,28 +10,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer
 
 from plmlight.text.files import replace_file
-
-SPECIAL_NAMES: dict[str, tuple[str, ...]] = {
-    "pad": ("[PAD]", "<pad>"),
-    "bos": ("<|startoftext|>", "<s>", "[BOS]", "<|endoftext|>"),
-    "eos": ("<|endoftext|>", "</s>", "[EOS]"),
-    "unk": ("[UNK]", "<unk>"),
-    "cls": ("[CLS]", "<cls>"),
-    "sep": ("[SEP]", "<sep>"),
-    "mask": ("[MASK]", "<mask>", "<special1>"),
-}
-"""Which token plays which role, the first that a vocabulary has, in the words of GPT-2, BERT, T5, XLNet, XLM."""
+from plmlight.text.published import SPECIAL_NAMES, build_tokenizer, find_vocabulary
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
     """Opens a tokenizer, with padding and truncation switched off.
 
     Args:
-        path: a ``tokenizer.json``, or a folder that has one, or a folder with ``vocab.json`` and ``merges.txt``:
-            GPT-2's byte-level BPE, or GPT-1's lower-cased BPE when its pieces end in ``</w>``.
+        path: a folder or one of its files:
+
+            - ``tokenizer.json``;
+            - ``vocab.txt``: BERT's WordPiece, lower-cased as ``tokenizer_config.json`` says, and where that is missing
+              if the vocabulary has no capital letter;
+            - ``spiece.model`` or another SentencePiece unigram ``.model``: T5's, ALBERT's, XLM-R's or a plain one;
+            - ``vocab.json`` with ``merges.txt``: the byte-level BPE of GPT-2, or of RoBERTa if it has ``<mask>``; with
+              pieces that end in ``</w>`` the lower-cased BPE of GPT-1 or XLM.
 
     Returns:
         The tokenizer.
@@ -44,46 +40,20 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such tokenizer file or folder")
     file = path / "tokenizer.json" if path.is_dir() else path
-    if file.exists():
+    if file.exists() and file.suffix == ".json" and file.name != "vocab.json":
         try:
             tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
         except Exception as error:  # the library raises bare Exception
             raise ValueError(f"{file}: not a tokenizer.json ({error})") from None
-    elif (path / "vocab.json").exists() and (path / "merges.txt").exists():
-        tokenizer = _from_merges(path)
+    elif (vocabulary := find_vocabulary(path)) is not None:
+        tokenizer = build_tokenizer(vocabulary)
     else:
-        raise ValueError(f"{path}: has neither tokenizer.json nor vocab.json with merges.txt")
+        raise ValueError(
+            f"{path}: has neither tokenizer.json nor vocab.txt, a SentencePiece .model, or vocab.json with merges.txt"
+        )
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
-
-
-def _from_merges(folder: Path) -> Tokenizer:
-    """Builds what ``transformers`` builds from the two files of GPT-2 or of GPT-1 (there is no third kind)."""
-    try:
-        vocabulary, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
-        known = set(vocabulary)
-        suffix = "</w>" if any(token.endswith("</w>") for token in known) else ""
-        options = {"end_of_word_suffix": suffix, "unk_token": "<unk>"} if suffix else {}
-        tokenizer = Tokenizer(models.BPE(vocabulary, merges, **options))
-        added = json.loads(_text_or(folder / "added_tokens.json", "{}"))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(f"{folder}: vocab.json and merges.txt do not make a BPE ({error})") from None
-    if suffix:
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.BPEDecoder(suffix=suffix)
-    else:
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-    names = {name for names in SPECIAL_NAMES.values() for name in names if name in known}
-    special = sorted(names, key=vocabulary.__getitem__) + sorted(added, key=added.__getitem__)
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
-    return tokenizer
-
-
-def _text_or(path: Path, default: str) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else default
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
@@ -92,13 +62,23 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     Args:
         tokenizer: the tokenizer.
         folder: gets ``tokenizer.json`` and ``tokenizer_config.json``, and for a BPE of GPT-2's or GPT-1's kind also
-            ``vocab.json`` and ``merges.txt``, which `load_tokenizer` reads back to the same tokens.
+            ``vocab.json`` and ``merges.txt``, for WordPiece ``vocab.txt``, which `load_tokenizer` reads back to the
+            same tokens.
     """
     folder = Path(folder)
     text = tokenizer.to_str(pretty=True)
     pipeline = json.loads(text)
     model, before = pipeline["model"], pipeline["pre_tokenizer"] or {}
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    normalizer = pipeline["normalizer"] or {}
+    if model["type"] == "WordPiece" and normalizer.get("type") == "BertNormalizer":
+        config |= {
+            "do_lower_case": normalizer["lowercase"],
+            "strip_accents": normalizer["strip_accents"],
+            "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
+        }
+        lines = {id_: token for token, id_ in model["vocab"].items()}
+        _write(folder / "vocab.txt", "".join(f"{lines.get(id_, '')}\n" for id_ in range(max(lines) + 1)))
     config |= {f"{role}_token": tokenizer.id_to_token(id_) for role, id_ in special_token_ids(tokenizer).items()}
     _write(folder / "tokenizer.json", text)
     _write(folder / "tokenizer_config.json", json.dumps(config, indent=2))
@@ -144,7 +124,8 @@ def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
         tokenizer: the tokenizer.
 
     Returns:
-        Ids by ``pad bos eos unk cls sep mask``; a role that nothing plays is absent, but ``pad`` falls back to ``eos``.
+        Ids by ``pad bos eos unk cls sep mask``; a role that nothing plays is absent, but ``pad`` falls back to ``eos``,
+        and where there is a mask, ``cls`` and ``sep`` fall back to ``bos`` and ``eos`` (RoBERTa, XLM).
     """
     found = {}
     for role, names in SPECIAL_NAMES.items():
@@ -153,6 +134,8 @@ def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
             found[role] = ids[0]
     if "pad" not in found and "eos" in found:
         found["pad"] = found["eos"]
+    if "mask" in found and "cls" not in found and "sep" not in found and {"bos", "eos"} <= found.keys():
+        found |= {"cls": found["bos"], "sep": found["eos"]}
     return found
 
 
