@@ -2,17 +2,26 @@ from plmlight.objectives.base import Batch, Objective, Outputs
 from plmlight.objectives.causal import CausalLanguageModelling
 from plmlight.objectives.keyed_random import KeyedRandom
 from plmlight.objectives.masked import MaskedLanguageModelling, Masking
+from plmlight.objectives.rates import LinearRate, RateSchedule
 from plmlight.objectives.sentence_pair import NextSentencePrediction, SentenceOrderPrediction, SentencePairObjective
+from plmlight.objectives.spans import SpanMasking
+from plmlight.objectives.translation import TranslationLanguageModelling
+from plmlight.objectives.whole_words import WholeWordMasking
 
 __all__ = [
     "Batch",
     "CausalLanguageModelling",
     "KeyedRandom",
+    "LinearRate",
     "MaskedLanguageModelling",
     "Masking",
     "NextSentencePrediction",
     "Objective",
     "Outputs",
+    "RateSchedule",
     "SentenceOrderPrediction",
     "SentencePairObjective",
+    "SpanMasking",
+    "TranslationLanguageModelling",
+    "WholeWordMasking",
 ]

@@ -64,6 +64,9 @@ class Objective(Configured, ABC):
     def use_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Learns from the tokenizer what the ids are; a task calls it when it gets one. Nothing by default."""
 
+    def check_ready(self) -> None:
+        """Raises a ValueError where `corrupt` lacks something; asked before a run. Nothing by default."""
+
     def source_length(self, max_length: int) -> int:
         """How many tokens the data must give so that the network reads ``max_length`` of them."""
         return max_length

@@ -22,7 +22,7 @@ class KeyedRandom:
         seed: of the run.
         sample_ids: [B], int64; None when the data gives none, which only an objective without chance can do with.
         epoch: [], int64; likewise.
-        progress: how much of the run is over, 0 to 1, for what changes over it.
+        progress: how much of the run is over, 0 to 1, for what changes over it; 1 outside training.
     """
 
     seed: int

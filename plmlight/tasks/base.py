@@ -140,8 +140,10 @@ class Task(Configured, pl.LightningModule):
         return self.prepare(batch, rng)
 
     def _progress(self) -> float:
-        """How much of the run is over, 0 to 1; 0 for a run without an end."""
-        total = self.trainer.estimated_stepping_batches if self.trainer.training else 0
+        """How much of the run is over, 0 to 1; 0 for a run without an end, 1 outside training."""
+        if not self.trainer.training:
+            return 1.0
+        total = self.trainer.estimated_stepping_batches
         return min(1.0, self.trainer.global_step / total) if total not in (0, float("inf")) else 0.0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
