@@ -9,10 +9,12 @@ from lightning import __version__ as lightning_version
 
 import plmlight.networks
 import plmlight.tasks
-from plmlight.interop import Family, Pretrained, fetch, import_folder, is_checkpoint
-from plmlight.nn import Decoder
+from plmlight.interop import Family, Pretrained, fetch, fill, import_folder, is_checkpoint, read_pooling
+from plmlight.nn import build
 from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.text import load_tokenizer, replace_file, vocabulary_size
+
+_TOKENIZERS = ("tokenizer.json", "vocab.json")
 
 
 def load(path: str | Path) -> Task:
@@ -75,17 +77,14 @@ def _from_folder(folder: Path) -> Task:
         raise ValueError(f"{folder}: neither a Hugging Face folder (it has no config.json) nor a checkpoint{hint}")
     imported = import_folder(folder, families())
     try:
-        task_name = imported.family.task(imported.architecture)
+        name = imported.family.architecture(imported.architecture).task
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from None
-    name = task_name or ("CausalLM" if isinstance(imported.network, Decoder) else "SentenceEmbedding")
-    assert name == "CausalLM", name
-    network = imported.network
-    assert isinstance(network, Decoder)
-    task = plmlight.tasks.CausalLM(network=network, tie_head=imported.head is None)
-    if imported.head is not None:
-        with torch.no_grad():
-            task.head.weight.copy_(imported.head)
-    if (folder / "tokenizer.json").exists() or (folder / "vocab.json").exists():
+    arguments = {"network": imported.network, **imported.arguments}
+    if name == "SentenceEmbedding":
+        arguments |= read_pooling(folder)
+    task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
+    fill(task, imported.heads, imported.names, str(folder))
+    if any((folder / file).exists() for file in _TOKENIZERS):
         task.tokenizer = load_tokenizer(folder)
     return task

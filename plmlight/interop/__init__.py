@@ -1,15 +1,26 @@
+from plmlight.interop.albert import ALBERT_FAMILY
+from plmlight.interop.bert import BERT_FAMILY
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
-from plmlight.interop.family import Family, Rule, Setting, always, choice, same
-from plmlight.interop.filling import filled
+from plmlight.interop.family import Architecture, Family, Rule, Setting, always, choice, same
+from plmlight.interop.filling import fill, filled
 from plmlight.interop.folder import fetch
 from plmlight.interop.gpt import GPT2, OPENAI_GPT
+from plmlight.interop.pooling import pooling_files, read_pooling
 from plmlight.interop.pretrained import Pretrained, load_network, stored_arguments
 from plmlight.interop.reading import Imported, import_folder
+from plmlight.interop.roberta import ROBERTA_FAMILY, XLM_ROBERTA_FAMILY
 from plmlight.interop.writing import write_folder
+from plmlight.interop.xlm import XLM_FAMILY
 
 __all__ = [
+    "ALBERT_FAMILY",
+    "BERT_FAMILY",
     "GPT2",
     "OPENAI_GPT",
+    "ROBERTA_FAMILY",
+    "XLM_FAMILY",
+    "XLM_ROBERTA_FAMILY",
+    "Architecture",
     "Family",
     "Imported",
     "Pretrained",
@@ -18,11 +29,14 @@ __all__ = [
     "always",
     "choice",
     "fetch",
+    "fill",
     "filled",
     "import_folder",
     "is_checkpoint",
     "load_network",
+    "pooling_files",
     "read_checkpoint",
+    "read_pooling",
     "same",
     "stored_arguments",
     "write_folder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,27 @@ def always(ours: str, value: Any) -> Setting:
     return Setting(ours, lambda _: value, write)
 
 
+def width(theirs: str, default: int) -> Setting:
+    """``d_ff``, which is 4 ``d_model`` here where it is not given."""
+
+    def write(value: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {theirs: 4 * arguments["d_model"] if value is None else value}
+
+    return Setting("d_ff", same("d_ff", theirs, default=default).read, write)
+
+
+def padding(default: int) -> Setting:
+    """``pad_token_id``; the default where it is null."""
+
+    def read(config: Mapping[str, Any]) -> int:
+        value = config.get("pad_token_id")
+        value = default if value is None else value
+        _check_number("pad_token_id", value, int)
+        return int(value)
+
+    return Setting("pad_token_id", read, lambda value, _: {"pad_token_id": value})
+
+
 @dataclass(frozen=True)
 class Rule:
     """Where a weight is stored.
@@ -92,11 +113,15 @@ class Rule:
         ours: the name in our state dict; ``{i}`` stands for the number of a layer.
         theirs: the name there, without the family's prefix; several are joined along our first dimension.
         transposed: whether theirs is [in, out] (``Conv1D``) where ours is [out, in].
+        outside: whether it stands beside the backbone, so that it never has the prefix.
+        twin: its second name there; where the head is not tied to the token table, the one that the reference uses.
     """
 
     ours: str
     theirs: str | tuple[str, ...]
     transposed: bool = False
+    outside: bool = False
+    twin: str | None = None
 
     def names(self, key: str) -> tuple[str, ...]:
         """Their names for our ``key``; none where the rule is about another weight."""
@@ -106,36 +131,71 @@ class Rule:
         return tuple(name.format(**found.groupdict()) for name in listed) if found else ()
 
 
+def with_bias(ours: str, *theirs: str, outside: bool = False) -> tuple[Rule, Rule]:
+    """The rules of a matrix or norm and its bias; of several there, which are joined here."""
+
+    def rule(kind: str) -> Rule:
+        names = tuple(f"{name}.{kind}" for name in theirs)
+        return Rule(f"{ours}.{kind}", names if len(names) > 1 else names[0], outside=outside)
+
+    return rule("weight"), rule("bias")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model class of theirs as a task of ours.
+
+    Attributes:
+        task: the name of the task.
+        heads: the modules of the task, beside its network, that are stored.
+        optional: such modules that may be stored, with the arguments of the task that ask for them.
+        arguments: what else the task is built with, as `plmlight.nn.build` takes it.
+    """
+
+    task: str
+    heads: tuple[str, ...] = ()
+    optional: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+HEAD = "head.weight"
+"""The name in our tasks of what may be tied to the token table."""
+
+
 @dataclass(frozen=True, eq=False)
 class Family:
     """The table of one ``model_type``.
 
     Attributes:
         model_type: as in config.json.
-        backbone: the architecture without a head.
-        architectures: the architectures with a head, to the name of the task that has it here.
+        backbone: the architecture without a head; the task of such a folder is its own business too.
+        architectures: every architecture that is a task here, the backbone last.
         prefix: what stands before the backbone's weights in a model with a head.
         settings: every argument of the network that the family can choose, or fixes. An argument without a setting
             must have its default.
         free: arguments that change how a network trains, but not what it computes.
-        rules: every weight.
+        rules: every weight of the network.
+        heads: every weight of the tasks beside their network.
+        other_heads: patterns of the weights of heads that no task has, which are left alone.
         required: keys of config.json that have one value we can honour, with that value (the reference's default).
-        head: the language-model head's weight.
-        heads: patterns of the weights of all heads, which a backbone leaves alone.
         derived: patterns of what is stored but follows from the configuration.
+        renamed: endings of names that older versions wrote, to those of today.
+        aliases: keys that older versions wrote into config.json, to those of today.
     """
 
     model_type: str
     backbone: str
-    architectures: Mapping[str, str]
+    architectures: Mapping[str, Architecture]
     prefix: str
     settings: Sequence[Setting]
     rules: Sequence[Rule]
+    heads: Sequence[Rule]
+    other_heads: Sequence[str] = ()
     required: Mapping[str, Any] = field(default_factory=dict)
     free: frozenset[str] = frozenset({"activation_checkpointing"})
-    head: str = "lm_head.weight"
-    heads: Sequence[str] = ()
     derived: Sequence[str] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """The constructor arguments that config.json describes.
@@ -150,6 +210,11 @@ class Family:
         Raises:
             ValueError: for a value that we cannot honour, naming its key.
         """
+        for alias, key in self.aliases.items():
+            if alias in config:
+                if config.get(key, config[alias]) != config[alias]:
+                    raise ValueError(f"{key} is {config[key]!r}, but {alias} is {config[alias]!r}: they mean the same")
+                config = {**config, key: config[alias]}
         for key in ("quantization_config", "pruned_heads", "auto_map"):
             if config.get(key):
                 raise ValueError(f"{key} is set: only plain weights of the published architecture are read")
@@ -187,21 +252,39 @@ class Family:
             raise ValueError("; ".join(reasons))
         return config
 
-    def task(self, architecture: str) -> str | None:
-        """The name of the task that has an architecture's head; None for the backbone alone.
+    def architecture(self, name: str) -> Architecture:
+        """What a class of theirs is here.
 
         Raises:
-            ValueError: when no task has it.
+            ValueError: when no task has its head.
         """
-        if architecture == self.backbone:
-            return None
-        if architecture not in self.architectures:
-            hint = nearest(architecture, [self.backbone, *self.architectures])
-            raise ValueError(f"architectures: there is no task for {architecture}{hint}")
-        return self.architectures[architecture]
+        if name not in self.architectures:
+            raise ValueError(f"architectures: there is no task for {name}{nearest(name, self.architectures)}")
+        return self.architectures[name]
 
-    def sources(self, key: str) -> tuple[tuple[str, ...], bool]:
-        """Their names for one of our weights, and whether they are transposed.
+    def architecture_of(self, task: str, heads: Collection[str]) -> str:
+        """The class of theirs for a task.
+
+        Args:
+            task: the task's name.
+            heads: the names of its weights beside the network's, without a tied projection.
+
+        Raises:
+            ValueError: when there is none with all of these and no other.
+        """
+        candidates = {name: found for name, found in self.architectures.items() if found.task == task}
+        for name, found in candidates.items():
+            needed = {rule.ours for rule in self.head_rules(found.heads)}
+            allowed = needed | {rule.ours for rule in self.head_rules(found.optional)}
+            if needed - {HEAD} <= set(heads) <= allowed:
+                return name
+        if not candidates:
+            raise ValueError(f"it has no head for {task}")
+        modules = sorted({name.partition(".")[0] for name in heads})
+        raise ValueError(f"it has no {task} with {' and '.join(modules)}")
+
+    def source(self, key: str) -> tuple[tuple[str, ...], bool]:
+        """Their names for one of our network's weights, and whether they are transposed.
 
         Raises:
             ValueError: when the family has no such weight.
@@ -211,9 +294,22 @@ class Family:
                 return names, rule.transposed
         raise ValueError(f"{self.model_type} has no place for the weight {key}")
 
+    def head_rules(self, modules: Collection[str]) -> list[Rule]:
+        """The rules of some modules of a task."""
+        return [rule for rule in self.heads if rule.ours.partition(".")[0] in modules]
+
     def is_head(self, name: str) -> bool:
         """Whether a weight (without prefix) belongs to a head."""
-        return name == self.head or any(re.fullmatch(pattern, name) for pattern in self.heads)
+        known = {other for rule in self.heads for other in (rule.theirs, rule.twin)}
+        return name in known or any(re.fullmatch(pattern, name) for pattern in self.other_heads)
+
+    def today(self, name: str) -> str:
+        """What a stored weight is called by the present version, without the prefix."""
+        name = name.removeprefix(self.prefix)
+        for old, new in self.renamed.items():
+            if name.endswith(old):
+                return name.removesuffix(old) + new
+        return name
 
     def is_derived(self, name: str) -> bool:
         """Whether a stored tensor (without prefix) follows from the configuration."""

@@ -51,6 +51,25 @@ def filled(make: Callable[[], M], weights: Mapping[str, Tensor], where: str) -> 
     return module
 
 
+def fill(module: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str, str], where: str) -> None:
+    """Replaces some weights of a module.
+
+    Args:
+        module: changed in place.
+        weights: some of its weights by name.
+        names: what to call each in an error.
+        where: what to call their source in an error.
+
+    Raises:
+        ValueError: naming the weight that has another shape.
+    """
+    state = module.state_dict()
+    for key, weight in weights.items():
+        if weight.shape != state[key].shape:
+            raise ValueError(f"{where}: {names[key]} is {list(weight.shape)}, expected {list(state[key].shape)}")
+        state[key].copy_(weight)
+
+
 def check_names(expected: Mapping[str, object], given: Mapping[str, object], where: str) -> None:
     """Compares two sets of weights.
 

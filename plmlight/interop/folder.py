@@ -14,7 +14,10 @@ from torch import Tensor
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
-_PATTERNS = (CONFIG, "model*.safetensors", INDEX, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
+_PATTERNS = (
+    *(CONFIG, "model*.safetensors", INDEX, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
+    *("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "modules.json", "1_Pooling/config.json"),
+)
 _HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 
@@ -53,7 +56,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: when there is none, or it is not a JSON object.
     """
-    config = _read_json(folder / CONFIG, "a Hugging Face folder has one")
+    config: dict[str, Any] = read_json(folder / CONFIG, dict, "a Hugging Face folder has one")
     if not isinstance(config.get("model_type"), str):
         raise ValueError(f"{folder / CONFIG}: model_type is missing")
     return config
@@ -71,7 +74,7 @@ class StoredWeights(Mapping[str, Tensor]):
 
     def __init__(self, folder: Path) -> None:
         if (folder / INDEX).exists():
-            listed = _read_json(folder / INDEX, "").get("weight_map")
+            listed = read_json(folder / INDEX, dict).get("weight_map")
             if not isinstance(listed, dict):
                 raise ValueError(f"{folder / INDEX}: weight_map is missing")
             files = [_inside(folder, name) for name in sorted(set(listed.values()))]
@@ -144,15 +147,25 @@ def _no_weights(folder: Path) -> str:
     return f"{folder}: has no {WEIGHTS}"
 
 
-def _read_json(path: Path, hint: str) -> dict[str, Any]:
+def read_json(path: Path, kind: type[dict[str, Any]] | type[list[Any]], hint: str = "") -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: the file.
+        kind: what its content has to be.
+        hint: what to say where there is none.
+
+    Raises:
+        ValueError: when there is no such file, or it holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file" + (f"; {hint}" if hint else "")) from None
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({_short(error)})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object")
+    if not isinstance(content, kind):
+        raise ValueError(f"{path}: expected a JSON {'object' if kind is dict else 'list'}")
     return content
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.interop.family import Family, Rule, Setting, always, choice, same
+from plmlight.interop.family import Architecture, Family, Rule, Setting, always, choice, same
 
 
 def _read_padding(config: Mapping[str, Any]) -> int:
@@ -30,8 +30,16 @@ def _cross_attention(value: Any, arguments: Mapping[str, Any]) -> dict[str, Any]
     return {"add_cross_attention": value is not None}
 
 
+def _architectures(name: str) -> dict[str, Architecture]:
+    return {
+        f"{name}LMHeadModel": Architecture("CausalLM", ("head",)),
+        f"{name}Model": Architecture("CausalLM", optional={"head": {}}),
+    }
+
+
 _PADDING = Setting("pad_token_id", _read_padding, lambda value, _: {"pad_token_id": value})
-_HEADS = (r"(multiple_choice_head\.summary|score|classifier|qa_outputs)\.(weight|bias)",)
+_HEADS = (Rule("head.weight", "lm_head.weight", outside=True),)
+_OTHER_HEADS = (r"(multiple_choice_head\.summary|score|classifier|qa_outputs)\.(weight|bias)",)
 
 _LAYER = (
     Rule("stack.layers.{i}.attention.qkv.weight", "h.{i}.attn.c_attn.weight", transposed=True),
@@ -61,7 +69,7 @@ _CROSS_ATTENTION = (
 GPT2 = Family(
     model_type="gpt2",
     backbone="GPT2Model",
-    architectures={"GPT2LMHeadModel": "CausalLM"},
+    architectures=_architectures("GPT2"),
     prefix="transformer.",
     settings=(
         same("vocab_size", "vocab_size", default=50257),
@@ -91,6 +99,8 @@ GPT2 = Family(
             lambda config: config.get("n_embd", 768) if config.get("add_cross_attention") else None,
             _cross_attention,
         ),
+        # Theirs have biases; one without is written with zeros.
+        Setting("bias", lambda _: True, lambda *_: {}),
         always("norm_first", True),
         _PADDING,
     ),
@@ -105,13 +115,14 @@ GPT2 = Family(
     # reorder_and_upcast_attn is free: it changes the order of float16 arithmetic only.
     required={"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False},
     heads=_HEADS,
+    other_heads=_OTHER_HEADS,
     derived=(r"h\.\d+\.(attn|crossattention)\.(bias|masked_bias)",),
 )
 
 OPENAI_GPT = Family(
     model_type="openai-gpt",
     backbone="OpenAIGPTModel",
-    architectures={"OpenAIGPTLMHeadModel": "CausalLM"},
+    architectures=_architectures("OpenAIGPT"),
     prefix="transformer.",
     settings=(
         same("vocab_size", "vocab_size", default=40478),
@@ -124,6 +135,7 @@ OPENAI_GPT = Family(
         same("norm_eps", "layer_norm_epsilon", default=1e-5),
         # Their "gelu" is the tanh form, unlike everywhere else.
         choice("activation", "afn", "gelu", {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}),
+        Setting("bias", lambda _: True, lambda *_: {}),
         always("norm_first", False),
         _PADDING,
     ),
@@ -133,5 +145,6 @@ OPENAI_GPT = Family(
         *_LAYER,
     ),
     heads=_HEADS,
+    other_heads=_OTHER_HEADS,
     derived=(r"h\.\d+\.attn\.bias", r"position_ids"),
 )

@@ -1,4 +1,4 @@
-"""A Hugging Face folder as a network, strictly: every weight of the backbone is used exactly once."""
+"""A Hugging Face folder as a network and its heads, strictly: every weight is used exactly once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plmlight.interop.family import Family
+from plmlight.interop.family import HEAD, Architecture, Family, Rule
 from plmlight.interop.filling import check_names, filled
 from plmlight.interop.folder import CONFIG, StoredWeights, read_config
 from plmlight.nn import Network
@@ -25,13 +25,18 @@ class Imported:
         network: the backbone.
         family: its table.
         architecture: the class that config.json names.
-        head: the language-model head's matrix [V, D]; None where it is the token table, or there is none.
+        heads: the other weights of the task that has this architecture, by their names in it; none where there is no
+            such task. A head that is tied to the token table is left out.
+        names: what the heads' weights are called there.
+        arguments: what the task is built with beside its network.
     """
 
     network: Network
     family: Family
     architecture: str
-    head: Tensor | None
+    heads: dict[str, Tensor]
+    names: dict[str, str]
+    arguments: dict[str, Any]
 
 
 def import_folder(
@@ -51,21 +56,19 @@ def import_folder(
         ValueError: naming the key of config.json, or the weight, that is missing, left over or does not fit.
     """
     family, cls, arguments, config = read_settings(folder, tables, given)
-    weights = StoredWeights(folder)
-    stored = _without_prefix(weights, family, folder)  # their names to the names in the file
+    held = _Held(folder, family)
     with torch.device("meta"):
-        expected = cls(**arguments).state_dict()
-    state = _translated(family, expected, weights, stored, folder)
-    network = filled(lambda: cls(**arguments), state, str(folder))
-    architecture = str((config.get("architectures") or [family.backbone])[0])
-    tied = config.get("tie_word_embeddings", True)
-    if family.head in stored:
-        head = _head(tied, family, weights, stored, folder)
-    elif tied or architecture not in family.architectures:
-        head = None
-    else:
-        raise ValueError(f"{folder}: the weight {family.head} is missing, and {CONFIG} does not tie it")
-    return Imported(network, family, architecture, head)
+        blank = cls(**arguments)
+    expected = blank.state_dict(keep_vars=True)
+    network = filled(lambda: cls(**arguments), _translated(family, expected, held), str(folder))
+    name = str((config.get("architectures") or [family.backbone])[0])
+    architecture = family.architectures.get(name)
+    if architecture is None:
+        return Imported(network, family, name, {}, {}, {})
+    (table,) = (key for key, tensor in expected.items() if tensor is blank.token_embedding.weight)
+    tied_to = family.source(table)[0][0] if config.get("tie_word_embeddings", True) else None
+    heads, names, chosen = _heads(family, architecture, held, tied_to)
+    return Imported(network, family, name, heads, names, chosen)
 
 
 def read_settings(
@@ -96,60 +99,104 @@ def read_settings(
         raise ValueError(f"{folder / CONFIG}: {error}") from None
 
 
-def _without_prefix(weights: StoredWeights, family: Family, folder: Path) -> dict[str, str]:
-    stored: dict[str, str] = {}
-    for name in weights:
-        short = name.removeprefix(family.prefix)
-        if family.is_derived(short):
-            continue
-        if short in stored:
-            raise ValueError(f"{folder}: {name} is there twice, with and without {family.prefix!r}")
-        stored[short] = name
-    return stored
+class _Held:
+    """The weights of a folder by the names of today, without prefix.
+
+    Args:
+        folder: holds safetensors.
+        family: knows what older versions called them.
+
+    Raises:
+        ValueError: when one is there twice.
+    """
+
+    def __init__(self, folder: Path, family: Family) -> None:
+        self.folder, self.weights = folder, StoredWeights(folder)
+        self.files: dict[str, str] = {}  # today's name to the one in the file
+        for name in self.weights:
+            today = family.today(name)
+            if family.is_derived(today):
+                continue
+            if today in self.files:
+                raise ValueError(
+                    f"{folder}: {name} is there twice, with and without {family.prefix!r}, or by an older name"
+                )
+            self.files[today] = name
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.files
+
+    def has(self, rule: Rule) -> bool:
+        """Whether a head's weight is stored."""
+        return rule.theirs in self.files or rule.twin in self.files
+
+    def tensor(self, name: str) -> Tensor:
+        """One of them, if it is of a plain type."""
+        tensor = self.weights[self.files[name]]
+        if not tensor.is_floating_point():
+            raise ValueError(
+                f"{self.folder}: {self.files[name]} is {tensor.dtype}: only plain floating-point weights are read, no "
+                "quantised ones"
+            )
+        return tensor
 
 
-def _translated(
-    family: Family, expected: Mapping[str, Tensor], weights: StoredWeights, stored: Mapping[str, str], folder: Path
-) -> dict[str, Tensor]:
+def _translated(family: Family, expected: Mapping[str, Tensor], held: _Held) -> dict[str, Tensor]:
     """Our weights out of theirs, after checking that each is there once, with the shape that config.json implies."""
-    sources = {key: family.sources(key) for key in expected}
+    sources = {key: family.source(key) for key in expected}
     used = {name: key for key, (names, _) in sources.items() for name in names}
     assert len(used) == sum(len(names) for names, _ in sources.values()), "two rules share a weight"
-    check_names(used, {name: file for name, file in stored.items() if not family.is_head(name)}, str(folder))
+    check_names(used, {name: file for name, file in held.files.items() if not family.is_head(name)}, str(held.folder))
     state: dict[str, Tensor] = {}
     for key, (names, transposed) in sources.items():
-        parts = []
-        for name in names:
-            part = _floating(weights[stored[name]], f"{folder}: {stored[name]}")
-            parts.append(part.mT if transposed and part.dim() == 2 else part)
-        state[key] = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if state[key].shape != expected[key].shape:
-            shape = list(reversed(expected[key].shape)) if transposed else list(expected[key].shape)
-            found = [weights.shape(stored[name]) for name in names]
+        parts = [held.tensor(name) for name in names]
+        parts = [part.mT if transposed and part.dim() == 2 else part for part in parts]
+        shape = expected[key].shape
+        split = [shape[0] // len(parts), *shape[1:]]
+        if any(list(part.shape) != split for part in parts):
+            found = [held.weights.shape(held.files[name]) for name in names]
             raise ValueError(
-                f"{folder}: {' + '.join(stored[name] for name in names)} is {', '.join(map(str, found))}, "
-                f"but by {CONFIG} it should be {shape}"
+                f"{held.folder}: {' + '.join(held.files[name] for name in names)} is {', '.join(map(str, found))}, "
+                f"but by {CONFIG} it should be {split[::-1] if transposed else split}"
             )
+        state[key] = parts[0] if len(parts) == 1 else torch.cat(parts)
     return state
 
 
-def _head(tied: bool, family: Family, weights: StoredWeights, stored: Mapping[str, str], folder: Path) -> Tensor | None:
-    """The head's matrix where it is one of its own; where it should be tied, that it equals the token table."""
-    head = _floating(weights[stored[family.head]], f"{folder}: {family.head}")
-    table_name = family.sources("token_table.weight")[0][0]
-    table = weights[stored[table_name]]
-    if head.shape != table.shape:
-        raise ValueError(f"{folder}: {family.head} is {list(head.shape)}, expected {list(table.shape)}")
-    if not tied:
-        return head.float()
-    if not torch.equal(head, table):
-        raise ValueError(
-            f"{folder}: {family.head} differs from {stored[table_name]}, but tie_word_embeddings in {CONFIG} is true"
-        )
-    return None
+def _heads(
+    family: Family, architecture: Architecture, held: _Held, tied_to: str | None
+) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
+    """What a task has beside its network: its weights, their names there, and the arguments that build it."""
+    modules, arguments = set(architecture.heads), dict(architecture.arguments)
+    for module, asked in architecture.optional.items():
+        if any(held.has(rule) for rule in family.head_rules([module])):
+            modules.add(module)
+            arguments |= asked
+    heads: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    for rule in family.head_rules(modules):
+        assert isinstance(rule.theirs, str)
+        name = rule.theirs
+        if rule.twin is not None and rule.twin in held:
+            if tied_to is not None and name in held:
+                _check_tied(held, rule.twin, name, "they are one")
+            name = rule.twin
+        if rule.ours == HEAD and tied_to is not None:
+            if name in held:
+                _check_tied(held, name, tied_to, f"tie_word_embeddings in {CONFIG} is true")
+            continue
+        if name not in held:
+            untied = f", and {CONFIG} does not tie it" if rule.ours == HEAD else ""
+            raise ValueError(f"{held.folder}: the weight {name} is missing{untied}")
+        heads[rule.ours], names[rule.ours] = held.tensor(name), held.files[name]
+    if HEAD in heads:
+        arguments["tie_head"] = False
+    return heads, names, arguments
 
 
-def _floating(tensor: Tensor, name: str) -> Tensor:
-    if not tensor.is_floating_point():
-        raise ValueError(f"{name} is {tensor.dtype}: only plain floating-point weights are read, no quantised ones")
-    return tensor
+def _check_tied(held: _Held, name: str, twin: str, reason: str) -> None:
+    one, other = held.tensor(name), held.tensor(twin)
+    if one.shape != other.shape:
+        raise ValueError(f"{held.folder}: {held.files[name]} is {list(one.shape)}, expected {list(other.shape)}")
+    if not torch.equal(one, other):
+        raise ValueError(f"{held.folder}: {held.files[name]} differs from {held.files[twin]}, but {reason}")

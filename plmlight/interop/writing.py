@@ -1,4 +1,4 @@
-"""A network, with a head if it has one, as a Hugging Face folder."""
+"""A network, with its heads if it has any, as a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from plmlight.interop.family import Family
+from plmlight.interop.family import HEAD, Family
 from plmlight.interop.folder import CONFIG, INDEX, WEIGHTS, write_weights
 from plmlight.nn import Network, config_of
 from plmlight.text import replace_folder, save_tokenizer, special_token_ids
 
 _OURS = {CONFIG, WEIGHTS, INDEX, "generation_config.json"} | {
-    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+    *("modules.json", "1_Pooling", "2_Normalize"),
+    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
 }
 
 
@@ -26,17 +28,20 @@ def write_folder(
     network: Network,
     *,
     task: str | None = None,
-    head: Tensor | None = None,
+    heads: Mapping[str, Tensor] | None = None,
     tokenizer: Tokenizer | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Family:
     """Writes config.json, model.safetensors and the tokenizer, all of them or nothing.
 
     Args:
         folder: made, or replaced if it holds nothing but such files.
         network: the backbone; the first of its class's families that can express it is taken.
-        task: the name of the task whose head is written; None writes the backbone alone.
-        head: the language-model head's matrix [V, D]; None ties it to the token table.
+        task: the name of the task whose heads are written; None writes the backbone alone.
+        heads: the weights of the task beside its network by their names in it, without a head that is tied to the
+            token table.
         tokenizer: goes along, and its special tokens into config.json.
+        files: texts that go along, by name.
 
     Returns:
         The family it became.
@@ -44,45 +49,64 @@ def write_folder(
     Raises:
         ValueError: when no family can express the network, with the reasons; or the folder holds other files.
     """
-    folder = Path(folder)
+    folder, heads = Path(folder), heads or {}
     if folder.is_dir():
         foreign = sorted(p.name for p in folder.iterdir() if p.name not in _OURS and not _is_shard(p))
         if foreign:
             raise ValueError(f"{folder}: holds other files ({foreign[0]}), and would be replaced: name a new folder")
-    family, config = _configuration(network, getattr(network, "families", ()), task)
-    prefix = "" if task is None else family.prefix
-    weights: dict[str, Tensor] = {}
-    for key, tensor in network.state_dict().items():
-        names, transposed = family.sources(key)
-        for name, part in zip(names, tensor.chunk(len(names)), strict=True):
-            weights[prefix + name] = part.mT if transposed else part
-    if task is not None and head is not None:
-        weights[family.head] = head
+    family, config = _configuration(network, getattr(network, "families", ()), task, heads)
+    prefix = "" if config["architectures"] == [family.backbone] else family.prefix
+    weights = _backbone(network, family, config, prefix)
+    untied = HEAD in heads
+    for rule in family.heads:
+        if rule.ours in heads:
+            assert isinstance(rule.theirs, str)
+            weights[rule.theirs if rule.outside else prefix + rule.theirs] = heads[rule.ours]
+            if untied and rule.twin is not None:
+                weights[rule.twin] = heads[rule.ours].clone()
     config |= {"dtype": str(next(iter(weights.values())).dtype).removeprefix("torch.")}
     # Named even where there are none: the reference's defaults may lie outside the vocabulary.
     ids = special_token_ids(tokenizer) if tokenizer is not None else {}
     config |= {f"{kind}_token_id": ids.get(kind) for kind in ("bos", "eos")}
-    config |= {"tie_word_embeddings": task is None or head is None}
+    config |= {"tie_word_embeddings": not untied}
     with replace_folder(folder) as temporary:
         (temporary / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         write_weights(temporary / WEIGHTS, weights)
         if tokenizer is not None:
             save_tokenizer(tokenizer, temporary)
+        for name, text in (files or {}).items():
+            (temporary / name).parent.mkdir(exist_ok=True)
+            (temporary / name).write_text(text, encoding="utf-8")
     return family
 
 
-def _configuration(network: Network, families: Sequence[Family], task: str | None) -> tuple[Family, dict[str, Any]]:
+def _backbone(network: Network, family: Family, config: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The network's weights by their names there, with zeros for the biases that only theirs have."""
+    state = network.state_dict()
+    with torch.device("meta"):
+        expected = type(network)(**family.arguments(config, {})).state_dict()
+    weights: dict[str, Tensor] = {}
+    for key, blank in expected.items():
+        assert key in state or key.endswith(".bias"), key
+        tensor = state[key] if key in state else torch.zeros(blank.shape, dtype=network.token_embedding.weight.dtype)
+        names, transposed = family.source(key)
+        for name, part in zip(names, tensor.chunk(len(names)), strict=True):
+            weights[prefix + name] = part.mT if transposed else part
+    assert state.keys() <= expected.keys()
+    return weights
+
+
+def _configuration(
+    network: Network, families: Sequence[Family], task: str | None, heads: Mapping[str, Tensor]
+) -> tuple[Family, dict[str, Any]]:
     arguments: Mapping[str, Any] = config_of(network)["init_args"]
     parameters = inspect.signature(type(network)).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
     reasons: dict[str, str] = {}
     for family in families:
-        names = [a for a, t in family.architectures.items() if t == task] if task is not None else [family.backbone]
-        if not names:
-            reasons[family.model_type] = f"it has no head for {task}"
-            continue
         try:
-            return family, {"architectures": names[:1], **family.configuration(arguments, defaults)}
+            architecture = family.backbone if task is None else family.architecture_of(task, heads)
+            return family, {"architectures": [architecture], **family.configuration(arguments, defaults)}
         except ValueError as error:
             reasons[family.model_type] = str(error)
     told = " | ".join(f"as {name}: {reason}" for name, reason in reasons.items()) or "it belongs to no family"

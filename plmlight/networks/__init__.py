@@ -1,4 +1,7 @@
+from plmlight.networks.albert import ALBERT
 from plmlight.networks.bert import BERT
 from plmlight.networks.gpt import GPT
+from plmlight.networks.roberta import RoBERTa
+from plmlight.networks.xlm import XLM
 
-__all__ = ["BERT", "GPT"]
+__all__ = ["ALBERT", "BERT", "GPT", "XLM", "RoBERTa"]

@@ -1,24 +1,12 @@
 from __future__ import annotations
 
-from functools import partial
+from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
-
-from plmlight.nn import (
-    Embeddings,
-    Encoder,
-    FeedForward,
-    Mask,
-    SelfAttention,
-    Stack,
-    TransformerLayer,
-    initialise,
-    square_mask,
-)
+from plmlight.interop import BERT_FAMILY, Family, Pretrained, load_network
+from plmlight.nn import PostNormEncoder
 
 
-class BERT(Encoder):
+class BERT(Pretrained, PostNormEncoder):
     """The encoder of BERT (Devlin et al. 2019, arXiv:1810.04805, section 3); mBERT is one with a larger vocabulary.
 
     Args:
@@ -39,6 +27,8 @@ class BERT(Encoder):
         ValueError: when the heads do not divide the width.
     """
 
+    families: ClassVar[tuple[Family, ...]] = (BERT_FAMILY,)
+
     def __init__(
         self,
         vocab_size: int,
@@ -54,49 +44,33 @@ class BERT(Encoder):
         norm_eps: float = 1e-12,
         activation_checkpointing: bool = False,
     ) -> None:
-        super().__init__(vocab_size, d_model, max_length, pad_token_id)
-        self.num_token_types, self.activation, self.norm_eps = num_token_types, activation, norm_eps
-        self.embeddings = Embeddings(
-            vocab_size, d_model, max_length, num_token_types=num_token_types, norm_eps=norm_eps, dropout=dropout
+        super().__init__(
+            vocab_size,
+            d_model,
+            num_layers,
+            num_heads,
+            d_ff,
+            dropout,
+            max_length,
+            pad_token_id,
+            num_token_types,
+            activation,
+            norm_eps,
+            activation_checkpointing,
         )
-        norm = partial(nn.LayerNorm, d_model, eps=norm_eps)
-        layers = [
-            TransformerLayer(
-                SelfAttention(d_model, num_heads, dropout=dropout),
-                FeedForward(d_model, d_ff if d_ff is not None else 4 * d_model, activation=activation),
-                norm,
-                norm_first=False,
-                dropout=dropout,
-            )
-            for _ in range(num_layers)
-        ]
-        self.stack = Stack(layers, activation_checkpointing=activation_checkpointing)
-        initialise(self)
 
-    @property
-    def token_embedding(self) -> nn.Embedding:
-        """The table of the tokens [V, D]."""
-        return self.embeddings.tokens
+    @classmethod
+    def from_pretrained(cls, folder: str, dropout: float | None = None) -> BERT:
+        """Starts from trained weights.
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-    ) -> Tensor:
-        """Reads tokens; see `Encoder.forward`. Positions count from the start of the row, padding included.
+        Args:
+            folder: a Hugging Face folder or hub id of the bert family, or a checkpoint with such a network.
+            dropout: replaces the one that is written there.
+
+        Returns:
+            The network.
 
         Raises:
-            ValueError: for more tokens than there are positions.
+            ValueError: when there is no such network, or its weights do not fit.
         """
-        length = input_ids.shape[1]
-        if position_ids is None:
-            if length > self.max_length:
-                raise ValueError(f"{length} tokens are more than max_length {self.max_length}")
-            position_ids = torch.arange(length, device=input_ids.device)[None]  # [1, T]
-        x = self.embeddings(input_ids, position_ids, token_type_ids)  # [B, T, D]
-        mask = Mask() if attention_mask is None else square_mask(attention_mask, x.dtype)
-        hidden: Tensor
-        hidden, _ = self.stack(x, [mask])
-        return hidden
+        return load_network(cls, folder, dropout)

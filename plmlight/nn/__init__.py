@@ -2,6 +2,7 @@ from plmlight.nn.attention import CrossAttention, SelfAttention, attend
 from plmlight.nn.cache import empty_key_values, key_value_names
 from plmlight.nn.configured import Configured, build, class_path, config_of
 from plmlight.nn.embeddings import Embeddings
+from plmlight.nn.encoder import PostNormEncoder
 from plmlight.nn.feed_forward import FeedForward
 from plmlight.nn.initialisation import initialise, scale_residuals
 from plmlight.nn.layer import TransformerLayer
@@ -30,6 +31,7 @@ __all__ = [
     "LearnedPositions",
     "Mask",
     "Network",
+    "PostNormEncoder",
     "RotaryPositions",
     "SelfAttention",
     "SinusoidalPositions",

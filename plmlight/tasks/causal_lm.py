@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from plmlight.heads import LMHead
-from plmlight.interop import write_folder
 from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
+from plmlight.tasks.publishing import publish
 from plmlight.text import token_byte_lengths
 
 
@@ -124,6 +124,4 @@ class CausalLM(Task):
         Raises:
             ValueError: when no Hugging Face family can express the network, or the folder holds other files.
         """
-        tied = self.head.weight is self.network.token_embedding.weight
-        head = None if tied else self.head.weight
-        write_folder(folder, self.network, task=type(self).__name__, head=head, tokenizer=self.tokenizer)
+        publish(self, folder)

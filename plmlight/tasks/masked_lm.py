@@ -19,6 +19,7 @@ from plmlight.objectives import (
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
+from plmlight.tasks.publishing import publish
 
 
 class MaskedLM(Task):
@@ -121,3 +122,17 @@ class MaskedLM(Task):
             "pair_loss": pair,
             "pair_accuracy": sums["pair_correct"] / max(sums["pair_loss_count"], 1.0),
         }
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes network, heads and tokenizer, as ``transformers.AutoModelForMaskedLM`` opens them.
+
+        With a head for pairs ``AutoModelForPreTraining`` opens all of it, as BERT's for the next sentence or ALBERT's
+        for the order, whichever of the two was learned.
+
+        Args:
+            folder: made, or replaced if it holds nothing but such files.
+
+        Raises:
+            ValueError: when no Hugging Face family can express network and heads, or the folder holds other files.
+        """
+        publish(self, folder)

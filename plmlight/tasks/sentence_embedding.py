@@ -5,11 +5,13 @@ from typing import Literal
 from torch import Tensor
 
 from plmlight.heads import Pooler, pool
+from plmlight.interop import pooling_files
 from plmlight.nn import Encoder
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
+from plmlight.tasks.publishing import publish
 
 Pooling = Literal["mean", "cls", "max", "pooler"]
 
@@ -82,3 +84,15 @@ class SentenceEmbedding(Task):
     def summarise(self, sums: dict[str, float]) -> dict[str, float]:
         """Nothing, as nothing is summed."""
         return {}
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes network, pooling and tokenizer, as ``transformers.AutoModel`` and sentence-transformers open them.
+
+        Args:
+            folder: made, or replaced if it holds nothing but such files.
+
+        Raises:
+            ValueError: when no Hugging Face family can express the network, or sentence-transformers the pooling; or
+                the folder holds other files.
+        """
+        publish(self, folder, pooling_files(self.pooling, self.normalise, self.network.d_model))

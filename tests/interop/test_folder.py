@@ -263,7 +263,6 @@ def test_a_hub_id_is_fetched_without_pickles(monkeypatch: pytest.MonkeyPatch, fo
         ({"windows": (None, 4)}, "windows"),
         ({"positions": "rotary"}, "positions 'rotary'"),
         ({"positions": "sinusoidal"}, "positions 'sinusoidal'"),
-        ({"bias": False}, "bias False"),
         ({"memory_dim": 7}, "memory_dim is 7"),
         ({"norm_first": False, "d_ff": 50}, "d_ff is 50"),
         ({"norm_first": False, "activation": "gelu"}, "activation 'gelu' has no name there"),
@@ -302,14 +301,28 @@ def test_a_failed_write_leaves_the_older_model(folder: Path, monkeypatch: pytest
 @torch.no_grad()
 def test_a_head_of_its_own_is_written_and_read(tmp_path: Path) -> None:
     network, head = GPT(V, 12, 2, 3, max_length=20).eval(), torch.randn(V, 12)
-    write_folder(tmp_path / "out", network, task="CausalLM", head=head)
+    write_folder(tmp_path / "out", network, task="CausalLM", heads={"head.weight": head})
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     ids = torch.randint(V, (2, 5))
     torch.testing.assert_close(theirs(ids).logits, network(ids)[0] @ head.T, atol=1e-5, rtol=0)
     imported = import_folder(tmp_path / "out", {GPT2: GPT})
     assert imported.architecture == "GPT2LMHeadModel"
-    assert imported.head is not None
-    assert torch.equal(imported.head, head)
+    assert imported.arguments == {"tie_head": False}
+    assert imported.heads.keys() == {"head.weight"}
+    assert torch.equal(imported.heads["head.weight"], head)
+
+
+@torch.no_grad()
+def test_a_network_without_biases_is_written_with_zeros(tmp_path: Path) -> None:
+    network = GPT(V, 12, 2, 3, max_length=20, bias=False).eval()
+    network.save_pretrained(str(tmp_path))
+    theirs, ids = AutoModel.from_pretrained(tmp_path).eval(), torch.randint(V, (2, 5))
+    torch.testing.assert_close(theirs(ids).last_hidden_state, network(ids)[0], atol=1e-5, rtol=0)
+    state = GPT.from_pretrained(str(tmp_path)).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
+    added = state.keys() - network.state_dict().keys()
+    assert len(added) == 2 * 6 + 1
+    assert not any(state[name].any() for name in added)
 
 
 def test_a_task_without_architecture_is_not_written(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""What a sentence-transformers folder says beside its network: how hidden states become one vector."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from plmlight.interop.folder import read_json
+from plmlight.text import nearest
+
+MODULES, POOLING = "modules.json", "1_Pooling"
+_FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens"}
+_PACKAGE = "sentence_transformers.models"
+
+
+def read_pooling(folder: Path) -> dict[str, Any]:
+    """The arguments of `SentenceEmbedding` that a folder decides; none where it is no sentence-transformers folder.
+
+    Args:
+        folder: holds modules.json, and a folder for each module that it names.
+
+    Returns:
+        ``pooling`` and ``normalise``.
+
+    Raises:
+        ValueError: for a module, or a way of pooling, that is not known here.
+    """
+    if not (folder / MODULES).exists():
+        return {}
+    found: dict[str, Any] = {"pooling": "mean", "normalise": False}
+    for module in _modules(folder):
+        kind = str(module.get("type")).rpartition(".")[2]
+        if kind == "Pooling":
+            found["pooling"] = _pooling(folder, str(module.get("path")))
+        elif kind == "Normalize":
+            found["normalise"] = True
+        elif kind != "Transformer":
+            hint = nearest(kind, ("Transformer", "Pooling", "Normalize"))
+            raise ValueError(f"{folder / MODULES}: the module {module.get('type')} is not known{hint}")
+    return found
+
+
+def pooling_files(pooling: str, normalise: bool, d_model: int) -> dict[str, str]:
+    """The files that `read_pooling` reads, and sentence-transformers too.
+
+    Args:
+        pooling: mean, cls or max.
+        normalise: whether vectors are scaled to length 1.
+        d_model: D.
+
+    Returns:
+        Their texts by name.
+
+    Raises:
+        ValueError: for a pooling that sentence-transformers does not have.
+    """
+    if pooling not in _FLAGS:
+        raise ValueError(
+            f"pooling {pooling!r} does not exist in sentence-transformers' format; write a checkpoint instead"
+        )
+    kinds = [("", "Transformer"), (POOLING, "Pooling"), *([("2_Normalize", "Normalize")] if normalise else [])]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"{_PACKAGE}.{kind}"} for i, (path, kind) in enumerate(kinds)
+    ]
+    settings = {"word_embedding_dimension": d_model, **{flag: how == pooling for how, flag in _FLAGS.items()}}
+    return {
+        MODULES: json.dumps(modules, indent=2) + "\n",
+        f"{POOLING}/config.json": json.dumps(settings, indent=2) + "\n",
+    }
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    modules = read_json(folder / MODULES, list)
+    if not all(isinstance(module, dict) for module in modules):
+        raise ValueError(f"{folder / MODULES}: expected a list of JSON objects")
+    return list(modules)
+
+
+def _pooling(folder: Path, path: str) -> str:
+    if Path(path).name != path:
+        raise ValueError(f"{folder / MODULES}: {path!r} is not the name of a folder in this one")
+    file = folder / path / "config.json"
+    settings = read_json(file, dict)
+    flagged = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value]
+    names = {flag: how for how, flag in _FLAGS.items()} | {how: how for how in _FLAGS}
+    chosen = flagged if flagged or "pooling_mode" not in settings else [str(settings["pooling_mode"])]
+    if len(chosen) != 1 or chosen[0] not in names:
+        listed = ", ".join(chosen) or "none"
+        raise ValueError(f"{file}: expected one of {', '.join(_FLAGS.values())} to be true, got {listed}")
+    return names[chosen[0]]

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plmlight.interop import write_folder
+from plmlight.tasks.base import Task
+
+
+def publish(task: Task, folder: str, files: Mapping[str, str] | None = None) -> None:
+    """Writes a task in Hugging Face format: its network, its heads, and its tokenizer if it has one.
+
+    Args:
+        task: the task.
+        folder: made, or replaced if it holds nothing but such files.
+        files: texts that go along, by name.
+
+    Raises:
+        ValueError: when no Hugging Face family can express the task, or the folder holds other files.
+    """
+    own = {id(parameter) for parameter in task.network.parameters()}
+    state = task.state_dict(keep_vars=True)
+    heads = {k: v.detach() for k, v in state.items() if not k.startswith("network.") and id(v) not in own}
+    write_folder(folder, task.network, task=type(task).__name__, heads=heads, tokenizer=task.tokenizer, files=files)
