@@ -23,9 +23,19 @@ def main(command: str, argv: list[str]) -> int:
     options = parser(command, DESCRIPTION)
     add_text_arguments(options)
     options.add_argument("--output", type=str, required=True, help="the folder to write")
-    options.add_argument("--kind", type=TokenizerKind, default="byte-bpe", help="what to train")
+    options.add_argument(
+        "--kind",
+        type=TokenizerKind,
+        default="byte-bpe",
+        help="what to train; roberta, albert, xlm are byte-bpe, unigram and bpe with those models' special tokens",
+    )
     options.add_argument("--vocab_size", type=int, default=8192, help="tokens at most, special ones included")
-    options.add_argument("--lowercase", type=bool, default=False, help="lower the case of all text first")
+    options.add_argument(
+        "--lowercase",
+        type=bool,
+        default=False,
+        help="lower the case of all text first; BERT's and ALBERT's then have no accents either",
+    )
     options.add_argument("--min_frequency", type=int, default=2, help="pairs seen less often are not merged")
     options.add_argument("--max_characters", type=int | None, default=None, help="read only so much text")
     chosen = parse(options, argv)

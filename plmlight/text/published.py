@@ -92,7 +92,7 @@ def _from_wordpiece(file: Path, config: dict[str, Any]) -> Tokenizer:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    _add_special(tokenizer)
+    add_special(tokenizer)
     wrap(tokenizer, "[CLS]", "[SEP]")
     return tokenizer
 
@@ -125,7 +125,7 @@ def _from_merges(file: Path) -> Tokenizer:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
     added = _json(folder / "added_tokens.json")
-    _add_special(tokenizer, sorted(added, key=added.__getitem__), spaces=not suffix)
+    add_special(tokenizer, sorted(added, key=added.__getitem__), spaces=not suffix)
     if {"<s>", "</s>", "<mask>"} <= known:
         wrap(tokenizer, "<s>", "</s>", double=True)
     elif {"<s>", "</s>", "<special1>"} <= known:
@@ -160,10 +160,10 @@ def _from_sentencepiece(file: Path, config: dict[str, Any]) -> Tokenizer:
     if family != "xlm-roberta":
         control = [piece for (piece, _), kind in zip(model.pieces, model.types, strict=True) if kind == CONTROL]
         user = [piece for (piece, _), kind in zip(model.pieces, model.types, strict=True) if kind == USER_DEFINED]
-        _add_special(tokenizer, control + extra)
+        add_special(tokenizer, control + extra)
         tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in user])
     else:
-        _add_special(tokenizer)
+        add_special(tokenizer)
     if family == "t5":
         wrap(tokenizer, None, "</s>")
     elif family is not None:
@@ -191,16 +191,28 @@ def _family(file: Path, model: SentencePiece, config: dict[str, Any]) -> str | N
 def _normalizers(model: SentencePiece, family: str | None, config: dict[str, Any]) -> list[Any]:
     steps: list[Any] = []
     if family == "albert":
-        steps += [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-        if not config.get("keep_accents", False):
-            steps += [normalizers.NFKD(), normalizers.StripAccents()]
-        if config.get("do_lower_case", True):
-            steps.append(normalizers.Lowercase())
+        steps = albert_normalizers(config.get("do_lower_case", True), config.get("keep_accents", False))
     if model.charsmap:
         steps.append(normalizers.Precompiled(model.charsmap))
     if family is None and model.remove_extra_whitespaces:
         steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     return steps
+
+
+def albert_normalizers(lowercase: bool, keep_accents: bool) -> list[Any]:
+    """ALBERT's normaliser: one kind of quotes, no accents, lower case.
+
+    Args:
+        lowercase: whether case is lowered.
+        keep_accents: whether accents stay.
+
+    Returns:
+        The steps.
+    """
+    steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    if not keep_accents:
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    return [*steps, normalizers.Lowercase()] if lowercase else steps
 
 
 def wrap(tokenizer: Tokenizer, first: str | None, last: str, *, double: bool = False) -> None:
@@ -230,10 +242,13 @@ def wrap(tokenizer: Tokenizer, first: str | None, last: str, *, double: bool = F
     )
 
 
-def _add_special(tokenizer: Tokenizer, more: Iterable[str] = (), *, spaces: bool = False) -> None:
+def add_special(tokenizer: Tokenizer, more: Iterable[str] = (), *, spaces: bool = False) -> None:
     """Makes the vocabulary's tokens with a role special, in the order of their ids, and then some more.
 
-    With ``spaces``, where a space is part of the token after it, the mask takes the space before it along.
+    Args:
+        tokenizer: changed.
+        more: added where the vocabulary lacks them.
+        spaces: whether a space is part of the token after it: then the mask takes the space before it along.
     """
     known = tokenizer.get_vocab(with_added_tokens=False)
     roles = {name for names in SPECIAL_NAMES.values() for name in names if name in known}

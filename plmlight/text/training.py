@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from plmlight.text.nearest import nearest
+from plmlight.text.published import add_special, albert_normalizers, wrap
 
-TokenizerKind = Literal["byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte"]
+TokenizerKind = Literal["byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "roberta", "albert", "xlm"]
 END = "<|endoftext|>"
 
 
@@ -32,13 +33,19 @@ def train_tokenizer(
     - ``unigram``: the unigram language model (Kudo 2018, arXiv:1804.10959) of T5 and XLNet; `<pad> </s> <unk>`: 0 to 2.
     - ``character``: each character is a token, the most frequent if there are too many. `<|endoftext|>` 0, `<unk>` 1.
     - ``byte``: the 256 bytes, and `<|endoftext|>` as id 0.
+    - ``roberta``: ``byte-bpe`` for a masked language model (Liu et al. 2019, arXiv:1907.11692):
+      `<s> <pad> </s> <unk> <mask>` are ids 0 to 4, and texts stand as `<s> A </s> </s> B </s>`.
+    - ``albert``: ``unigram`` for a masked language model (Lan et al. 2020, arXiv:1909.11942), with ALBERT's normaliser:
+      `<pad> <unk> [CLS] [SEP] [MASK]` are ids 0 to 4, and texts stand as `[CLS] A [SEP] B [SEP]`.
+    - ``xlm``: ``bpe`` with XLM's tokens (Conneau and Lample 2019, arXiv:1901.07291), of which `<special1>` is the mask:
+      `<s> </s> <pad> <unk> <special0> <special1>` are ids 0 to 5, and texts stand as `<s> A </s> B </s>`.
 
     Args:
         documents: the text; gone through more than once, so a one-shot iterator is first drawn into memory.
         kind: one of the above.
         vocab_size: the number of tokens at most, special ones included; ``byte`` always has 257.
-        lowercase: lower the case of all text first.
-        min_frequency: pairs seen less often are not merged (byte-bpe, bpe, wordpiece).
+        lowercase: lower the case of all text first; wordpiece then strips accents too, albert always does.
+        min_frequency: pairs seen less often are not merged (byte-bpe, bpe, wordpiece, roberta, xlm).
 
     Returns:
         The tokenizer.
@@ -48,7 +55,7 @@ def train_tokenizer(
     """
     if kind not in _TRAIN:
         raise ValueError(f"tokenizer kind {kind!r} is unknown{nearest(kind, get_args(TokenizerKind))}")
-    least = 257 if kind in ("byte-bpe", "byte") else 8
+    least = {"byte-bpe": 257, "byte": 257, "roberta": 261}.get(kind, 8)
     if kind != "byte" and vocab_size < least:
         raise ValueError(f"vocab_size {vocab_size} is too small for a {kind} tokenizer: at least {least}")
     documents = list(documents) if isinstance(documents, Iterator) else documents
@@ -65,7 +72,9 @@ def _normalizer(*parts: Any, lowercase: bool) -> Any:
     return normalizers.Sequence(steps) if steps else None
 
 
-def _byte_bpe(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+def _byte_bpe(
+    documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int, special: Sequence[str] = (END,)
+) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -74,14 +83,20 @@ def _byte_bpe(documents: Iterable[str], vocab_size: int, lowercase: bool, min_fr
         vocab_size=vocab_size,
         min_frequency=min_frequency,
         show_progress=False,
-        special_tokens=[END],
+        special_tokens=list(special),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
     tokenizer.train_from_iterator(documents, trainer)
     return tokenizer
 
 
-def _bpe(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+def _bpe(
+    documents: Iterable[str],
+    vocab_size: int,
+    lowercase: bool,
+    min_frequency: int,
+    special: Sequence[str] = (END, "<unk>"),
+) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = _normalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
@@ -90,8 +105,8 @@ def _bpe(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequen
         vocab_size=vocab_size,
         min_frequency=min_frequency,
         show_progress=False,
-        special_tokens=[END, "<unk>"],
-        limit_alphabet=vocab_size - 2,
+        special_tokens=list(special),
+        limit_alphabet=vocab_size - len(special),
     )
     tokenizer.train_from_iterator(documents, trainer)
     return tokenizer
@@ -118,16 +133,20 @@ def _wordpiece(documents: Iterable[str], vocab_size: int, lowercase: bool, min_f
     tokenizer.normalizer, tokenizer.pre_tokenizer = found.normalizer, found.pre_tokenizer
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.add_special_tokens(special)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
+    wrap(tokenizer, "[CLS]", "[SEP]")
     return tokenizer
 
 
 def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
-    special = ["<pad>", "</s>", "<unk>"]
+    normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, ["<pad>", "</s>", "<unk>"])
+    wrap(tokenizer, None, "</s>")
+    return tokenizer
+
+
+def _unigram_model(documents: Iterable[str], vocab_size: int, normalizer: Any, special: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
@@ -135,10 +154,7 @@ def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_fre
     )
     tokenizer.train_from_iterator(documents, trainer)
     pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
-    tokenizer.model = models.Unigram(_settled(pieces, len(special)), unk_id=2)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
-    )
+    tokenizer.model = models.Unigram(_settled(pieces, len(special)), unk_id=special.index("<unk>"))
     return tokenizer
 
 
@@ -183,6 +199,29 @@ def _byte(documents: Iterable[str], vocab_size: int, lowercase: bool, min_freque
     return tokenizer
 
 
+def _roberta(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer = _byte_bpe(documents, vocab_size, lowercase, min_frequency, special)
+    add_special(tokenizer, spaces=True)
+    wrap(tokenizer, "<s>", "</s>", double=True)
+    return tokenizer
+
+
+def _albert(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    normalizer = normalizers.Sequence([*albert_normalizers(lowercase, keep_accents=False), normalizers.NFKC()])
+    special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, special)
+    wrap(tokenizer, "[CLS]", "[SEP]")
+    return tokenizer
+
+
+def _xlm(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    special = ["<s>", "</s>", "<pad>", "<unk>", "<special0>", "<special1>"]
+    tokenizer = _bpe(documents, vocab_size, lowercase, min_frequency, special)
+    wrap(tokenizer, "<s>", "</s>")
+    return tokenizer
+
+
 _TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
     "byte-bpe": _byte_bpe,
     "bpe": _bpe,
@@ -190,4 +229,7 @@ _TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
     "unigram": _unigram,
     "character": _character,
     "byte": _byte,
+    "roberta": _roberta,
+    "albert": _albert,
+    "xlm": _xlm,
 }

@@ -113,7 +113,7 @@ def test_saved_word_pieces_are_read_back_without_the_whole_file(tmp_path: Path) 
         assert [rebuilt.encode(text).ids for text in TEXTS] == [trained.encode(text).ids for text in TEXTS]
 
 
-def sentencepiece(folder: Path, name: str = "spiece.model", **options: Any) -> Path:
+def sentencepiece(folder: Path, name: str = "spiece.model", /, **options: Any) -> Path:
     library = pytest.importorskip("sentencepiece")
     written = io.BytesIO()
     library.SentencePieceTrainer.train(
@@ -234,3 +234,11 @@ def test_a_damaged_configuration_is_named(tmp_path: Path, vocabulary: list[str])
     (folder / "tokenizer_config.json").write_text("{")
     with pytest.raises(ValueError, match=r"tokenizer_config.json: not valid JSON"):
         load_tokenizer(folder)
+
+
+def test_saved_roberta_is_read_back_without_the_whole_file(tmp_path: Path) -> None:
+    trained = train_tokenizer(TEXTS * 3, "roberta", 330)
+    save_tokenizer(trained, tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    rebuilt = load_tokenizer(tmp_path)
+    assert [rebuilt.encode(text, "b").ids for text in TEXTS] == [trained.encode(text, "b").ids for text in TEXTS]

@@ -62,7 +62,7 @@ def test_one_shot_iterator_is_enough() -> None:
     assert once.get_vocab() == train_tokenizer(TEXT, "wordpiece", 200).get_vocab()
 
 
-@pytest.mark.parametrize("kind", ["byte-bpe", "bpe", "wordpiece", "unigram", "character"])
+@pytest.mark.parametrize("kind", ["byte-bpe", "bpe", "wordpiece", "unigram", "character", "roberta", "albert", "xlm"])
 def test_another_process_trains_the_same(kind: TokenizerKind) -> None:
     source = """
 import sys, itertools
@@ -73,6 +73,59 @@ print(tokenizer_hash(train_tokenizer(text, sys.argv[1], 300, min_frequency=1)))
 """
     runs = [subprocess.run([sys.executable, "-c", source, kind], capture_output=True, check=True) for _ in range(3)]
     assert len({run.stdout for run in runs}) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "single", "pair", "segment", "roles"),
+    [
+        (
+            "roberta", "<s> A </s>", "<s> A </s> </s> A </s>", 0,
+            {"bos": 0, "cls": 0, "pad": 1, "eos": 2, "sep": 2, "unk": 3, "mask": 4},
+        ),
+        (
+            "albert", "[CLS] A [SEP]", "[CLS] A [SEP] A [SEP]", 1,
+            {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4},
+        ),
+        (
+            "xlm", "<s> A </s>", "<s> A </s> A </s>", 1,
+            {"bos": 0, "cls": 0, "eos": 1, "sep": 1, "pad": 2, "unk": 3, "mask": 5},
+        ),
+    ],
+)  # fmt: skip
+def test_masked_language_models_have_their_tokens(
+    kind: TokenizerKind, single: str, pair: str, segment: int, roles: dict[str, int]
+) -> None:
+    tokenizer = train_tokenizer(TEXT, kind, 300)
+    inner = " ".join(tokenizer.encode("a", add_special_tokens=False).tokens)
+    assert " ".join(tokenizer.encode("a").tokens) == single.replace("A", inner)
+    both = tokenizer.encode("a", "a")
+    assert " ".join(both.tokens) == pair.replace("A", inner)
+    second = 1 + len(inner.split())
+    assert both.type_ids == [0] * (len(both) - second) + [segment] * second
+    assert special_token_ids(tokenizer) == roles
+    mask = tokenizer.id_to_token(roles["mask"])
+    assert roles["mask"] in tokenizer.encode(f"quick {mask} fox").ids
+    assert tokenizer.decode(tokenizer.encode(f"quick {mask} fox").ids).split() == ["quick", "fox"]
+
+
+def test_the_mask_of_a_byte_level_vocabulary_takes_its_space_along() -> None:
+    tokenizer = train_tokenizer(TEXT, "roberta", 300)
+    assert tokenizer.encode("a <mask> b", add_special_tokens=False).ids == [
+        tokenizer.token_to_id("a"), 4, *tokenizer.encode(" b", add_special_tokens=False).ids
+    ]  # fmt: skip
+
+
+def test_bert_normalises_its_text() -> None:
+    tokenizer = train_tokenizer(["deja vu 中 文"] * 5, "wordpiece", 60, lowercase=True)
+    plain = tokenizer.encode("deja vu 中 文").ids
+    assert tokenizer.encode("Dé\x00jà \u200bvu\ufffd\t中文").ids == plain
+    cased = train_tokenizer(["Déjà vu"] * 5, "wordpiece", 60)
+    assert cased.decode(cased.encode("Déjà vu").ids) == "Déjà vu"
+
+
+def test_albert_normalises_its_text() -> None:
+    tokenizer = train_tokenizer(['deja "vu"'] * 5, "albert", 60, lowercase=True)
+    assert tokenizer.encode("Déjà ``vu''").ids == tokenizer.encode('deja "vu"').ids
 
 
 def test_bad_requests_say_what_is_wrong() -> None:
