@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock
 from tokenizers import Tokenizer
 
 from plmlight.data.progress import progress_bar, text_size
-from plmlight.data.readers import Documents, DocumentUnit, read
+from plmlight.data.readers import Documents, DocumentUnit, Piece, read
+from plmlight.data.sentences import sentence_pieces
 from plmlight.data.shards import FORMAT, Shards, is_shards, write_shards
 from plmlight.data.sources import Source
+from plmlight.data.words import WordSegmentation, segmentation, word_starts
 from plmlight.text import TokenizerKind, load_tokenizer, save_tokenizer, tokenizer_hash, train_tokenizer
 
 TRAINING_TEXT = 2**28
 """Characters of a corpus from which its tokenizer is trained, at most: its first ones."""
+
+SENTENCES = 1
+"""The version of the rules by which text is cut into sentences: another number, and it is cut again."""
 
 
 def cache_root(folder: str | Path | None = None) -> Path:
@@ -38,61 +44,124 @@ def cache_root(folder: str | Path | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plmlight"
 
 
+class Text(Protocol):
+    """What can be tokenised."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """The files."""
+
+    @property
+    def sentences(self) -> bool:
+        """Whether each of the `pieces` is a sentence."""
+
+    def pieces(self) -> Iterator[Piece]:
+        """The text, streamed."""
+
+    def sample(self, limit: int) -> Iterable[str]:
+        """About the first ``limit`` characters, to go through as often as needed."""
+
+    def identity(self, contents: list[Any]) -> list[Any]:
+        """What decides which text is read, apart from the sources, whose kinds and hashes are given."""
+
+
+@dataclass(frozen=True)
+class DocumentText:
+    """Documents.
+
+    Args:
+        sources: what `plmlight.data.sources.resolve` found.
+        text_field: as in `plmlight.data.readers.read`.
+        document: as in `plmlight.data.readers.read`.
+        sentences: cut them into sentences.
+    """
+
+    sources: Sequence[Source]
+    text_field: str
+    document: DocumentUnit
+    sentences: bool = False
+
+    def pieces(self) -> Iterator[Piece]:
+        """Parts of documents, or sentences."""
+        pieces = read(self.sources, self.text_field, self.document)
+        return sentence_pieces(pieces) if self.sentences else pieces
+
+    def sample(self, limit: int) -> Iterable[str]:
+        """The first documents."""
+        return Documents(self.sources, self.text_field, self.document, limit)
+
+    def identity(self, contents: list[Any]) -> list[Any]:
+        """How the sources are read."""
+        return [FORMAT, self.text_field, self.document, contents]
+
+
 class Cache:
     """Builds under a file lock, so that of many processes one does the work and the others wait for it.
 
     Args:
         folder: as in `cache_root`.
-        text_field: as in `plmlight.data.readers.read`.
-        document: as in `plmlight.data.readers.read`.
     """
 
-    def __init__(self, folder: str | Path | None, text_field: str, document: DocumentUnit) -> None:
+    def __init__(self, folder: str | Path | None) -> None:
         self._root = cache_root(folder)
-        self._field, self._document = text_field, document
 
-    def tokenizer(self, sources: Sequence[Source], kind: TokenizerKind, vocab_size: int) -> Tokenizer:
+    def tokenizer(self, text: Text, kind: TokenizerKind, vocab_size: int, lowercase: bool = False) -> Tokenizer:
         """A tokenizer trained on some text.
 
         Args:
-            sources: the text, of which the first `TRAINING_TEXT` characters are used.
+            text: of which the first `TRAINING_TEXT` characters are used.
             kind: as in `train_tokenizer`.
             vocab_size: as in `train_tokenizer`.
+            lowercase: as in `train_tokenizer`.
 
         Returns:
             The tokenizer, trained now or earlier.
         """
 
         def build(folder: Path) -> None:
-            documents = Documents(sources, self._field, self._document, TRAINING_TEXT)
-            save_tokenizer(train_tokenizer(documents, kind, vocab_size), folder)
+            trained = train_tokenizer(text.sample(TRAINING_TEXT), kind, vocab_size, lowercase=lowercase)
+            save_tokenizer(trained, folder)
 
-        key = {"text": self._text(sources), "kind": kind, "vocab_size": vocab_size, "limit": TRAINING_TEXT}
+        key = {"text": self._text(text), "kind": kind, "vocab_size": vocab_size, "limit": TRAINING_TEXT}
+        key |= {"lowercase": True} if lowercase else {}
         return load_tokenizer(self._once("tokenizers", key, lambda at: (at / "tokenizer.json").exists(), build))
 
-    def shards(self, sources: Sequence[Source], tokenizer: Tokenizer, end_of_document: bool) -> Shards:
+    def shards(
+        self, text: Text, tokenizer: Tokenizer, end_of_document: bool = False, words: WordSegmentation = "none"
+    ) -> Shards:
         """Tokenised text.
 
         Args:
-            sources: the text.
+            text: the text.
             tokenizer: who cuts it.
             end_of_document: as in `write_shards`.
+            words: what finds words, for shards that keep where they begin.
 
         Returns:
             The shards, written now or earlier.
         """
 
         def build(folder: Path) -> None:
-            with progress_bar("Tokenising", text_size(sources)) as advance:
-                pieces = read(sources, self._field, self._document)
-                write_shards(pieces, tokenizer, folder, end_of_document, advance=advance)
+            starts = word_starts(words, self._root / "jieba")
+            with progress_bar("Tokenising", text_size(text.sources)) as advance:
+                write_shards(
+                    text.pieces(),
+                    tokenizer,
+                    folder,
+                    end_of_document,
+                    advance=advance,
+                    sentences=text.sentences,
+                    words=None if named is None or starts is None else (named, starts),
+                )
 
-        key = {"text": self._text(sources), "tokenizer": tokenizer_hash(tokenizer), "end": end_of_document}
+        named = segmentation(words)
+        key = {"text": self._text(text), "tokenizer": tokenizer_hash(tokenizer), "end": end_of_document}
+        key |= {"sentences": SENTENCES} if text.sentences else {}
+        key |= {"words": named} if named is not None else {}
         return Shards(self._once("shards", key, is_shards, build))
 
-    def _text(self, sources: Sequence[Source]) -> list[Any]:
-        contents = [(source.kind, source.identity(self._root / "hashes")) for source in sources]
-        return [FORMAT, self._field, self._document, contents]
+    def _text(self, text: Text) -> list[Any]:
+        return text.identity([(source.kind, source.identity(self._root / "hashes")) for source in text.sources])
 
     def _once(self, what: str, key: Any, exists: Callable[[Path], bool], build: Callable[[Path], None]) -> Path:
         folder = self._root / what / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]

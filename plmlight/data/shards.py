@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from tokenizers import Tokenizer
 
 from plmlight.data.readers import Piece
 from plmlight.data.sampling import Indices
+from plmlight.data.words import WordStarts, tokens_that_begin_words
 from plmlight.text import (
     document_separator,
     load_tokenizer,
@@ -29,6 +33,10 @@ from plmlight.text import (
 FORMAT = 1
 _BATCH = 2**21  # characters that go to the tokenizer at once
 _PROBE = "The naïve fox, aged 12, jumped over it's dogs.\nAnd 中文 too. ok"
+
+
+_Encoded = tuple[list[Piece], list[list[int]], list[list[bool]]]
+"""Pieces, their tokens, and for each token whether a word begins in it, where that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class Manifest:
         tokenizer_sha256: `plmlight.text.tokenizer_hash`.
         vocab_size: V.
         packing: what cutting into blocks would cost (`packing_report`), where a block length was given.
+        sentences: their number, where it is kept where they start.
+        words: what found words, where it is kept which tokens begin one.
         format: the version of this layout.
     """
 
@@ -59,6 +69,8 @@ class Manifest:
     tokenizer_sha256: str
     vocab_size: int
     packing: dict[str, float | int] | None = None
+    sentences: int | None = None
+    words: str | None = None
     format: int = FORMAT
 
 
@@ -66,7 +78,8 @@ class Shards:
     """A folder of tokenised text, opened.
 
     ``tokens.bin`` holds the tokens, ``documents.npy`` [M+1] where each document starts, ``counts.npy`` [V] how often
-    each token stands there, ``tokenizer.json`` what made them, ``manifest.json`` all else.
+    each token stands there, ``tokenizer.json`` what made them, ``manifest.json`` all else. Optional are
+    ``sentences.npy`` [S+1], where each sentence starts, and ``words.bin`` [N], 1 for a token that begins a word.
 
     Args:
         folder: what `write_shards` wrote.
@@ -91,6 +104,12 @@ class Shards:
         self.tokens: NDArray[Any] = np.zeros(0, self.manifest.dtype)
         if self.manifest.tokens:
             self.tokens = np.memmap(self.folder / "tokens.bin", self.manifest.dtype, "r")
+        self.sentences: Indices | None = None
+        if self.manifest.sentences is not None:
+            self.sentences = np.load(self._file("sentences.npy"), mmap_mode="r")
+        self.words: NDArray[np.uint8] | None = None
+        if self.manifest.words is not None and self.manifest.tokens:
+            self.words = np.memmap(self._file("words.bin"), np.uint8, "r")
 
     def _file(self, name: str) -> Path:
         path = self.folder / name
@@ -122,6 +141,8 @@ def write_shards(
     end_of_document: bool = True,
     block_length: int | None = None,
     advance: Callable[[int], None] = lambda done: None,
+    sentences: bool = False,
+    words: tuple[str, WordStarts] | None = None,
 ) -> Shards:
     """Tokenises documents; the folder appears when it is complete, and not before.
 
@@ -132,6 +153,8 @@ def write_shards(
         end_of_document: put the tokenizer's end-of-text (or separator) token after each document, if it has one.
         block_length: adds `packing_report` for blocks of so many tokens to the manifest.
         advance: is told how many more bytes of text are done.
+        sentences: each piece is a sentence: it is tokenised by itself, and it is kept where it starts.
+        words: keeps which tokens begin a word: what finds words, and its name.
 
     Returns:
         The shards, opened.
@@ -142,17 +165,32 @@ def write_shards(
     size = vocabulary_size(tokenizer)
     separator = document_separator(tokenizer) if end_of_document else None
     writer = _Writer(np.dtype("<u2" if size <= 2**16 else "<u4"), separator, size)
+    if words is not None and separator is not None:
+        raise ValueError("end_of_document and words: no word begins with a separator, so that only one can be had")
+    if not sentences and not _may_cut(tokenizer):
+        pieces = _joined(pieces)
     with replace_folder(folder) as temporary:
         try:
-            with open(temporary / "tokens.bin", "wb") as handle:
-                for batch, ids in _encoded(_batches(pieces, tokenizer), tokenizer):
-                    handle.write(writer.add(batch, ids).tobytes())
+            with ExitStack() as stack:
+                tokens = stack.enter_context(open(temporary / "tokens.bin", "wb"))
+                begins = stack.enter_context(open(temporary / "words.bin", "wb")) if words else None
+                for batch, ids, starts in _encoded(_batches(pieces), tokenizer, words[1] if words else None):
+                    tokens.write(writer.add(batch, ids).tobytes())
+                    if begins is not None:
+                        begins.write(bytes(itertools.chain.from_iterable(starts)))
                     advance(sum(len(piece.text.encode()) for piece in batch))
             documents = np.array([*writer.starts, writer.tokens], dtype=np.int64)
             np.save(temporary / "documents.npy", documents)
             np.save(temporary / "counts.npy", writer.counts)
+            if sentences:
+                np.save(temporary / "sentences.npy", np.array([*writer.pieces, writer.tokens], dtype=np.int64))
             save_tokenizer(tokenizer, temporary)
-            manifest = writer.manifest(tokenizer, packing_report(documents, block_length) if block_length else None)
+            packing = packing_report(documents, block_length) if block_length else None
+            manifest = replace(
+                writer.manifest(tokenizer, packing),
+                sentences=len(writer.pieces) if sentences else None,
+                words=words[0] if words else None,
+            )
             (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
         except OSError as error:
             if error.filename is None:  # a failed write does not say where
@@ -194,7 +232,7 @@ class _Writer:
         self._dtype, self._separator = dtype, separator
         self._bytes, self._hash, self._open = 0, hashlib.sha256(), False
         self.counts = np.zeros(vocab_size, dtype=np.int64)
-        self.starts: list[int] = []
+        self.starts, self.pieces = array("q"), array("q")
         self.tokens = 0
 
     def add(self, batch: list[Piece], encoded: list[list[int]]) -> NDArray[Any]:
@@ -202,6 +240,7 @@ class _Writer:
         for piece, ids in zip(batch, encoded, strict=True):
             if not self._open:
                 self.starts.append(self.tokens)
+            self.pieces.append(self.tokens)
             self._open = not piece.last
             text = piece.text.encode()
             self._hash.update(text + b"\0" if piece.last else text)
@@ -231,10 +270,10 @@ class _Writer:
         )
 
 
-def _batches(pieces: Iterable[Piece], tokenizer: Tokenizer) -> Iterator[list[Piece]]:
+def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     batch: list[Piece] = []
     characters = 0
-    for piece in pieces if _may_cut(tokenizer) else _joined(pieces):
+    for piece in pieces:
         batch.append(piece)
         characters += len(piece.text)
         if characters >= _BATCH:
@@ -261,12 +300,18 @@ def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
             held = []
 
 
-def _encoded(batches: Iterable[list[Piece]], tokenizer: Tokenizer) -> Iterator[tuple[list[Piece], list[list[int]]]]:
+def _encoded(batches: Iterable[list[Piece]], tokenizer: Tokenizer, words: WordStarts | None) -> Iterator[_Encoded]:
     """Encodes one batch (on all processors, outside Python's lock) while the caller writes the one before."""
 
-    def encode(batch: list[Piece]) -> tuple[list[Piece], list[list[int]]]:
+    def encode(batch: list[Piece]) -> _Encoded:
         texts = [piece.text for piece in batch]
-        return batch, [found.ids for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        if words is None:
+            return batch, [found.ids for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)], []
+        encodings = tokenizer.encode_batch(texts, add_special_tokens=False)  # the fast one tells no offsets
+        starts = [
+            tokens_that_begin_words(found.offsets, words(text)) for text, found in zip(texts, encodings, strict=True)
+        ]
+        return batch, [found.ids for found in encodings], starts
 
     with ThreadPoolExecutor(1) as pool:
         waiting = None
