@@ -22,7 +22,10 @@ class SentencePairObjective(Configured):
             ValueError: when the data gave no pairs.
         """
         if "pair_labels" not in batch:
-            raise ValueError(f"{type(self).__name__} needs pairs: set the data's pairs to {self.pairs}")
+            raise ValueError(
+                f"{type(self).__name__} needs pair_labels, which the batch has not: take DocumentCorpus, and set its "
+                f"pairs to {self.pairs}"
+            )
         labels = batch["pair_labels"]
         total = F.cross_entropy(logits.float(), labels, reduction="sum")
         return {"pair_loss": (total, (labels >= 0).sum().float())}

@@ -89,6 +89,16 @@ class Task(Configured, pl.LightningModule):
         if tokenizer is not None and isinstance(objective, Objective):
             objective.use_tokenizer(tokenizer)
 
+    def check_ready(self) -> None:
+        """Refuses to begin where the objective lacks something, a tokenizer with a mask for example.
+
+        Raises:
+            ValueError: naming what is missing.
+        """
+        objective = getattr(self, "objective", None)
+        if isinstance(objective, Objective):
+            objective.check_ready()
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets an attribute; the name of the running hook, 30 times a step, without a search for modules in it."""
         if name == "_current_fx_name":
@@ -97,6 +107,10 @@ class Task(Configured, pl.LightningModule):
             super().__setattr__(name, value)
 
     # What Lightning calls, in the order of a step.
+
+    def setup(self, stage: str) -> None:
+        """Looks whether all is there, before anything is done."""
+        self.check_ready()
 
     def configure_model(self) -> None:
         """Shards the parameters where the strategy is FSDP2 (`ModelParallelStrategy`)."""

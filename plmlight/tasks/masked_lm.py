@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from plmlight.heads import LMHead, MaskedLMHead, PairHead
@@ -90,11 +91,15 @@ class MaskedLM(Task):
         """Lets the objective hide tokens."""
         return self.objective.corrupt(batch, rng)
 
-    def parts(self, batch: Batch) -> Parts:
-        """The objective's loss, the vocabulary projected to only at hidden tokens; with pairs the sum of two means."""
-        hidden = self.network(
+    def _hidden(self, batch: Batch) -> Tensor:
+        hidden: Tensor = self.network(
             batch["input_ids"], batch.get("attention_mask"), batch.get("token_type_ids"), batch.get("position_ids")
         )
+        return hidden
+
+    def parts(self, batch: Batch) -> Parts:
+        """The objective's loss, the vocabulary projected to only at hidden tokens; with pairs the sum of two means."""
+        hidden = self._hidden(batch)
         parts = self.objective.loss(Outputs(hidden, self.head), batch)
         if self.pair_head is not None and self.pair_objective is not None:
             logits = self.pair_head(hidden)
@@ -121,6 +126,16 @@ class MaskedLM(Task):
             "perplexity": perplexity(sums["mlm_loss"], sums["mlm_loss_count"]),
             "pair_loss": pair,
             "pair_accuracy": sums["pair_correct"] / max(sums["pair_loss_count"], 1.0),
+        }
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Scores texts, each value [B]: ``sample_ids``, the summed ``loss`` of hidden tokens in nats, their number."""
+        hidden = self._hidden(batch)
+        rows = [self.head.loss(row, labels, select=True) for row, labels in zip(hidden, batch["labels"], strict=True)]
+        return {
+            "sample_ids": batch["sample_ids"],
+            "loss": torch.stack([total for total, _ in rows]),
+            "tokens": torch.stack([count for _, count in rows]).long(),
         }
 
     def save_pretrained(self, folder: str) -> None:
