@@ -13,8 +13,7 @@ from plmlight.interop import Family, Pretrained, fetch, fill, import_folder, is_
 from plmlight.nn import build
 from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.text import load_tokenizer, replace_file, vocabulary_size
-
-_TOKENIZERS = ("tokenizer.json", "vocab.json")
+from plmlight.text.published import find_vocabulary
 
 
 def load(path: str | Path) -> Task:
@@ -85,6 +84,6 @@ def _from_folder(folder: Path) -> Task:
         arguments |= read_pooling(folder)
     task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
     fill(task, imported.heads, imported.names, str(folder))
-    if any((folder / file).exists() for file in _TOKENIZERS):
+    if (folder / "tokenizer.json").exists() or find_vocabulary(folder) is not None:
         task.tokenizer = load_tokenizer(folder)
     return task
