@@ -156,7 +156,8 @@ def _closes(text: str, paragraph: int, at: int, end: int) -> bool:
     following = text[at + 1] if at + 1 < end else " "
     if following.isspace() or following in _CLOSING or following in "\"'":
         return True
-    return character == '"' and text.count('"', paragraph, at) % 2 == 1
+    # some texts open with “ and close with "
+    return character == '"' and sum(text.count(quote, paragraph, at) for quote in '"“”') % 2 == 1
 
 
 def _full_stop(word: str, rest: str, alone: bool) -> bool:
