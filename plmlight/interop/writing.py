@@ -18,7 +18,7 @@ from plmlight.nn import Network, config_of
 from plmlight.text import replace_folder, save_tokenizer, special_token_ids
 
 _OURS = {CONFIG, WEIGHTS, INDEX, "generation_config.json"} | {
-    *("modules.json", "1_Pooling", "2_Normalize"),
+    *("modules.json", "1_Pooling", "2_Normalize", "vocab.txt"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
 }
 

@@ -1,0 +1,102 @@
+"""sentence-transformers folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import plmlight
+from plmlight import BERT, SentenceEmbedding
+from plmlight.interop import pooling_files, read_pooling
+from tests.networks.encoders import FIRST, V, assert_close, reference
+
+KINDS = ["Transformer", "Pooling", "Normalize"]
+
+
+def write(folder: Path, kinds: list[str], **settings: Any) -> None:
+    modules = [{"idx": i, "path": f"{i}_{kind}" if i else "", "type": f"x.y.{kind}"} for i, kind in enumerate(kinds)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 30, **settings}))
+
+
+@pytest.mark.parametrize("how", ["mean", "cls", "max"])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_what_is_written_reads_back(how: Any, normalise: bool, tmp_path: Path) -> None:
+    task = SentenceEmbedding(BERT(V, 30, 2, 5), pooling=how, normalise=normalise, pooler=True)
+    task.save_pretrained(str(tmp_path / "out"))
+    again = plmlight.load(tmp_path / "out")
+    assert isinstance(again, SentenceEmbedding)
+    assert (again.pooling, again.normalise) == (how, normalise)
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in task.state_dict().items())
+    again.save_pretrained(str(tmp_path / "out"))
+
+
+@torch.no_grad()
+def test_the_modules_decide(tmp_path: Path) -> None:
+    theirs = reference("BertModel")
+    theirs.save_pretrained(tmp_path)
+    write(tmp_path, KINDS, pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
+    ids = torch.randint(FIRST, V, (2, 7))
+    first = theirs(ids).last_hidden_state[:, 0]
+    expected = first / first.norm(dim=-1, keepdim=True)
+    assert_close(plmlight.load(tmp_path)(ids)["sentence_embedding"], expected)
+
+
+@torch.no_grad()
+def test_without_them_it_is_the_mean(tmp_path: Path) -> None:
+    theirs = reference("BertModel")
+    theirs.save_pretrained(tmp_path)
+    ids = torch.randint(FIRST, V, (2, 7))
+    assert_close(plmlight.load(tmp_path)(ids)["sentence_embedding"], theirs(ids).last_hidden_state.mean(1))
+
+
+def test_the_later_form_of_the_setting(tmp_path: Path) -> None:
+    write(tmp_path, KINDS[:2], pooling_mode="max")
+    assert read_pooling(tmp_path) == {"pooling": "max", "normalise": False}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "settings", "message"),
+    [
+        (
+            ["Transformer", "Pooling", "Dense"],
+            {"pooling_mode": "mean"},
+            r"modules\.json: the module x\.y\.Dense is not",
+        ),
+        (KINDS, {}, r"1_Pooling/config\.json: expected one of .* to be true, got none"),
+        (
+            KINDS,
+            {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True},
+            "got pooling_mode_mean_tokens, pooling_mode_max_tokens",
+        ),
+        (KINDS, {"pooling_mode_weightedmean_tokens": True}, "got pooling_mode_weightedmean_tokens"),
+        (KINDS, {"pooling_mode": "lasttoken"}, "got lasttoken"),
+    ],
+)
+def test_what_is_not_known_is_refused(kinds: list[str], settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    write(tmp_path, kinds, **settings)
+    with pytest.raises(ValueError, match=message):
+        read_pooling(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "expected a JSON list"),
+        ("[1]", "expected a list of JSON objects"),
+        ('[{"type": "x.Pooling", "path": "../x"}]', r"'\.\./x' is not the name of a folder"),
+        ('[{"type": "x.Pooling", "path": "gone"}]', r"gone/config\.json: there is no such file"),
+    ],
+)
+def test_a_damaged_folder_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_pooling(tmp_path)
+
+
+def test_a_pooling_that_they_do_not_have() -> None:
+    with pytest.raises(ValueError, match="pooling 'pooler' does not exist in sentence-transformers' format"):
+        pooling_files("pooler", False, 30)
