@@ -11,7 +11,8 @@ from torch import Tensor
 from plmlight.data.loader import EpochLoader, Request, SampleLoader, Samples, checked_batch_size
 from plmlight.data.sampling import Indices, Permutation
 
-_POOL = 64  # batches' worth of samples that are sorted by length together
+_POOL = 64  # batches' worth of samples that are sorted by length together, ...
+_POOL_SAMPLES = 1024  # ... and samples, so that pools need about equally many batches; at least
 _MEASURED = 2**22  # samples from whose lengths the number of batches in an epoch is told, at most
 
 
@@ -71,7 +72,7 @@ class BucketedTrainingLoader(EpochLoader):
         self._cut = _Cut(samples, batch_size, max_tokens)
         self._unit = 1 if max_tokens else batch_size  # a pool is a multiple of it
         self._units = len(samples) // self._unit
-        self._pools = max(1, round(len(samples) / (_POOL * self._cut.rows)))
+        self._pools = max(1, round(len(samples) / self._cut.pool))
         self._batches = self._count()
         if len(self) == 0:
             raise ValueError(
@@ -170,10 +171,9 @@ class BucketedEvaluationLoader(SampleLoader):
     ) -> None:
         super().__init__(samples, num_workers, rank, world_size)
         cut = _Cut(samples, batch_size, max_tokens)
-        pool = _POOL * cut.rows
         self._batches: list[Indices] = []
-        for first in range(0, len(samples), pool):
-            sample_ids = np.arange(first, min(first + pool, len(samples)))
+        for first in range(0, len(samples), cut.pool):
+            sample_ids = np.arange(first, min(first + cut.pool, len(samples)))
             self._batches += cut(sample_ids, samples.lengths(sample_ids, 0))
 
     def __len__(self) -> int:
@@ -204,10 +204,11 @@ class _Cut:
             )
         self.max_tokens = max_tokens
         self.batch_size = checked_batch_size(batch_size)
-        self.rows = batch_size  # of a batch, about
+        rows = batch_size  # of a batch, about
         if max_tokens is not None and len(samples):
             some = np.unique(np.linspace(0, len(samples) - 1, 4096).astype(np.int64))
-            self.rows = max(1, int(max_tokens / samples.lengths(some, 0).mean()))
+            rows = max(1, int(max_tokens / samples.lengths(some, 0).mean()))
+        self.pool = max(_POOL * rows, _POOL_SAMPLES)
 
     @property
     def identity(self) -> dict[str, int]:
