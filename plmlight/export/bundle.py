@@ -27,7 +27,7 @@ from plmlight.export.recipe import Recipe, load_recipe
 from plmlight.export.report import verdict_page
 from plmlight.export.specification import GraphSpec
 from plmlight.export.tasks import TaskExport, exporter
-from plmlight.export.tensorrt import lint, profile
+from plmlight.export.tensorrt import lint, profiles
 from plmlight.export.verdict import Check, Verdict, judge
 from plmlight.nn import class_path
 from plmlight.tasks import Task
@@ -44,7 +44,7 @@ class Graphs:
     """The graphs that were written.
 
     Attributes:
-        specs: by name, the default one first.
+        specs: by name, the default one first: those that the recipe asks for and the task has.
         lints: what a lint found, by graph; only where the provider has one.
         seconds: how long each took.
         hashes: of the files as they were written, the weights' too.
@@ -54,6 +54,11 @@ class Graphs:
     lints: dict[str, list[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def default(self) -> GraphSpec:
+        """The graph that the runtime takes unless another is named."""
+        return next(iter(self.specs.values()))
 
 
 def export_bundle(
@@ -122,13 +127,14 @@ def write_graphs(export: TaskExport, recipe: Recipe, folder: Path, progress: Pro
         What was written.
 
     Raises:
-        ValueError: for a graph that the task has not.
+        ValueError: when the task has none of them.
     """
     offered = export.graphs(getattr(torch, recipe.dtype))
-    for name in recipe.graphs:
-        if name not in offered:
-            raise ValueError(f"recipe {recipe.name}: graphs: this model has no {name!r}{nearest(name, offered)}")
-    graphs = Graphs({name: offered[name] for name in recipe.graphs})
+    graphs = Graphs({name: offered[name] for name in recipe.graphs if name in offered})
+    if not graphs.specs:
+        raise ValueError(
+            f"recipe {recipe.name}: graphs: this model has no {recipe.graphs[0]!r}{nearest(recipe.graphs[0], offered)}"
+        )
     with WeightFile(folder / WEIGHTS) as weights:
         for name, spec in graphs.specs.items():
             start = time.perf_counter()
@@ -208,10 +214,10 @@ def _checks(export: TaskExport, graphs: Graphs, recipe: Recipe, folder: Path, ve
         except Exception as error:  # a graph that does not load could not be checked, and that is a failure
             reason = " ".join(str(error).split())
             yield Check("loads", name, None, 1, "at least", False, f"could not be opened: {reason}")
-    default = graphs.specs[recipe.graphs[0]]
+    default = graphs.default
 
     def write_golden() -> float:
-        lines = export.golden(folder / default.file, default)
+        lines = export.golden(folder / default.file, default, recipe.limits)
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (folder / "golden.jsonl").write_text(text, "utf-8")
         return len(lines)
@@ -254,7 +260,7 @@ def manifest(
         }
         for name, spec in graphs.specs.items()
     }
-    default = graphs.specs[recipe.graphs[0]]
+    default = graphs.default
     return {
         "format": FORMAT,
         "plmlight": __version__,
@@ -271,9 +277,7 @@ def manifest(
         "versions": verdict.versions,
         "session_options": recipe.session_options,
         "provider_options": recipe.provider_options,
-        "profiles": {
-            session: profile(default, ranges, export.max_length) for session, ranges in recipe.profiles.items()
-        },
+        "profiles": profiles(default, recipe.profiles, export.max_length),
     }
 
 

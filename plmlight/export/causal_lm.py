@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plmlight.export.in_place import InPlaceDecoder, attends_in_place, sharing
+from plmlight.export.graph import converted
+from plmlight.export.in_place import InPlaceDecoder, attends_in_place
 from plmlight.export.specification import CacheKind, GraphSpec, TensorSpec
 from plmlight.nn import Decoder
 from plmlight.tasks import CausalLM
@@ -54,9 +55,8 @@ def causal_lm_graphs(task: CausalLM, dtype: torch.dtype) -> dict[str, GraphSpec]
 
 
 def _converted(task: CausalLM, dtype: torch.dtype) -> tuple[Decoder, nn.Module]:
-    """Network and head in a type; a copy unless the weights are of it already. A tied head stays tied."""
-    both = sharing(nn.ModuleList([task.network, task.head])).to(dtype)
-    network, head = both
+    """Network and head in a type. A tied head stays tied."""
+    network, head = converted(nn.ModuleList([task.network, task.head]), dtype)
     assert isinstance(network, Decoder)
     return network, head
 

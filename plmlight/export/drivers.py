@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+import torch
 from numpy.typing import NDArray
 
 from plmlight.export.specification import GraphSpec, dtype_name
@@ -23,6 +24,20 @@ def open_session(path: Path, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+class OneSession:
+    """Keeps the session of one graph open at a time, as each holds the weights."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[Path, Any] | None = None
+
+    def open(self, file: Path) -> Any:
+        """The session of a file; another file's is closed."""
+        if self._opened is None or self._opened[0] != file:
+            self._opened = None
+            self._opened = file, open_session(file, torch.get_num_threads())
+        return self._opened[1]
 
 
 def driver(session: Any, spec: GraphSpec, max_length: int) -> GraphDecoder:

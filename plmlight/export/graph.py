@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import logging
@@ -9,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +18,8 @@ import torch
 from torch import nn
 
 from plmlight.export.specification import GraphSpec
+
+M = TypeVar("M", bound=nn.Module)
 
 INLINE_BYTES = 1024
 """Tensors up to this size stay in the graph: shapes and axes, which ONNX Runtime wants to see while it loads."""
@@ -80,6 +83,27 @@ def _check_axes(spec: GraphSpec, model: ir.Model) -> None:
                 f"graph {spec.name}: axis {fixed[0]!r} of {tensor.name} was traced as the constant "
                 f"{spec.complete(spec.sizes)[fixed[0]]}: the network's forward depends on it in Python"
             )
+
+
+def sharing(module: M) -> M:
+    """A copy of a module's structure around the same parameters and buffers."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def converted(module: M, dtype: torch.dtype) -> M:
+    """A copy of a module in a type; tied weights stay tied.
+
+    Args:
+        module: it is not changed.
+        dtype: of the copy's parameters and buffers.
+
+    Returns:
+        A copy that shares the weights if they are of the type already.
+    """
+    if all(parameter.dtype == dtype for parameter in module.parameters()):
+        return sharing(module)
+    return copy.deepcopy(module).to(dtype)  # not of shared weights: it would change them for all who have them
 
 
 @contextmanager

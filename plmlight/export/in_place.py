@@ -14,19 +14,17 @@ memory, with a buffer of at least P+T. With a past, T > 1 needs B = 1 (a limit o
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from plmlight.export.graph import sharing
 from plmlight.nn import Decoder, SelfAttention
 from plmlight.nn.attention import KeyValue
 from plmlight.nn.masks import Mask
-
-M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass
@@ -150,9 +148,3 @@ def attends_in_place(network: nn.Module) -> bool:
     """Whether `in_place` can stand for a network: all it remembers are the keys and values of its own attentions."""
     count = sum(isinstance(module, SelfAttention) for module in network.modules())
     return isinstance(network, Decoder) and count > 0 and len(network.cache_names()) == 2 * count
-
-
-def sharing(module: M) -> M:
-    """A copy of a module's structure around the same parameters and buffers."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})

@@ -8,6 +8,16 @@ from typing import Any
 
 from plmlight.export.verdict import Check, Verdict, shown
 
+TIMINGS = {
+    "prompt_tokens": "prompt tokens",
+    "prompt_ms": "prompt, ms",
+    "token_ms": "a token, ms",
+    "tokens": "tokens of a text",
+    "forward_ms": "a text, ms",
+    "export_s": "export, s",
+}
+"""What may have been timed, and its title."""
+
 STYLE = """
 :root { --ink: #1d2330; --soft: #667085; --line: #e4e7ec; --card: #fff; --page: #f6f7f9;
   --good: #12805c; --bad: #c4320a; }
@@ -57,12 +67,7 @@ def verdict_page(verdict: Verdict) -> str:
         f"{escape(verdict.provider)}. Trained weights <code>{verdict.weights_sha256[:16]}</code>.</p>",
         _section("Checks", "", ("", "graph", "check", "measured", "limit"), map(_check_row, verdict.checks)),
         _shapes(verdict.measurements),
-        _section(
-            "Timings",
-            "Batch 1, for orientation: the machine may have been busy.",
-            ("", "prompt tokens", "prompt, ms", "a token, ms", "export, s"),
-            [_timing_row(name, values) for name, values in verdict.timings.items()],
-        ),
+        _timings(verdict.timings),
         _section(
             "Files",
             "The runtime refuses the bundle when one byte differs.",
@@ -106,24 +111,27 @@ def _check_row(check: Check) -> str:
 
 def _shapes(measurements: list[dict[str, Any]]) -> str:
     """A row a shape and a column a graph, each with a bar on a logarithmic scale."""
+    keys = [key for key in ("batch", "length", "past", "padded") if any(key in each for each in measurements)]
     graphs = list(dict.fromkeys((each["graph"], each["relative"]) for each in measurements))
-    shapes = list(dict.fromkeys(_shape(each) for each in measurements))
-    found = {(_shape(each), each["graph"], each["relative"]): each["error"] for each in measurements}
+    found = {(_shape(each, keys), each["graph"], each["relative"]): each["error"] for each in measurements}
     rows = [
-        f"<td>{batch}</td><td>{length}</td><td>{past}</td><td>{'yes' if padded else ''}</td>"
-        + "".join(_error(found.get(((batch, length, past, padded), *graph))) for graph in graphs)
-        for batch, length, past, padded in shapes
+        "".join(f"<td>{escape(text)}</td>" for text in shape)
+        + "".join(_error(found.get((shape, *graph))) for graph in graphs)
+        for shape in dict.fromkeys(_shape(each, keys) for each in measurements)
     ]
     heads = tuple(f"{graph}{', relative' if relative else ''}" for graph, relative in graphs)
     text = (
-        "The error of the logits against torch, which computed each row alone, without padding and cache. "
-        "None of these shapes was used for tracing. Bars: 1e-8 to 1, logarithmic."
+        "The error of the outputs against torch, which computed each row alone, without cache and, unless positions "
+        "depend on it, without padding. None of these shapes was used for tracing. Bars: 1e-8 to 1, logarithmic."
     )
-    return _section("Shapes", text, ("batch", "length", "past", "padded", *heads), rows)
+    return _section("Shapes", text, (*keys, *heads), rows)
 
 
-def _shape(each: dict[str, Any]) -> tuple[int, int, int, bool]:
-    return each["batch"], each["length"], each["past"], each["padded"]
+def _shape(each: dict[str, Any], keys: list[str]) -> tuple[str, ...]:
+    """The shape's cells; ``padded`` is a side, or whether it is so at all."""
+    words = {True: "yes", False: ""}
+    values = (each.get(key, "") for key in keys)
+    return tuple(words[value] if isinstance(value, bool) else str(value) for value in values)
 
 
 def _error(error: float | None) -> str:
@@ -133,9 +141,14 @@ def _error(error: float | None) -> str:
     return f'<td>{shown(error)}<span class="bar"><i style="width:{share:.0f}%"></i></span></td>'
 
 
-def _timing_row(name: str, values: dict[str, float]) -> str:
-    keys = ("prompt_tokens", "prompt_ms", "token_ms", "export_s")
-    return f"<td>{escape(name)}</td>" + "".join(_number(f"{values[key]:g}" if key in values else "") for key in keys)
+def _timings(timings: dict[str, dict[str, float]]) -> str:
+    keys = [key for key in TIMINGS if any(key in values for values in timings.values())]
+    rows = [
+        f"<td>{escape(name)}</td>" + "".join(_number(f"{values[key]:g}" if key in values else "") for key in keys)
+        for name, values in timings.items()
+    ]
+    text = "Batch 1, for orientation: the machine may have been busy."
+    return _section("Timings", text, ("", *(TIMINGS[key] for key in keys)), rows)
 
 
 def _number(text: str) -> str:

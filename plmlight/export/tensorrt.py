@@ -50,6 +50,33 @@ def lint(model: ir.Model) -> list[str]:
     return lines + [f"operator {name}: not in TensorRT's list" for name in lacking]
 
 
+def profiles(
+    spec: GraphSpec, sessions: Mapping[str, Mapping[str, Range]], max_length: int
+) -> dict[str, dict[str, str]]:
+    """The profiles of the sessions that are for a graph.
+
+    Args:
+        spec: the graph.
+        sessions: by name, the ranges of their axes.
+        max_length: of the model.
+
+    Returns:
+        `profile` of each session that has just the graph's axes: those with a ``past`` are for decoders.
+
+    Raises:
+        ValueError: when there are sessions, but none for this graph.
+    """
+    free = _free(spec)
+    fitting = {name: ranges for name, ranges in sessions.items() if set(ranges) == free}
+    if sessions and not fitting:
+        raise ValueError(f"profiles: none of {', '.join(sessions)} has just the graph's axes {', '.join(sorted(free))}")
+    return {name: profile(spec, ranges, max_length) for name, ranges in fitting.items()}
+
+
+def _free(spec: GraphSpec) -> set[str]:
+    return {axis for tensor in spec.inputs for axis in tensor.dynamic().values()} - set(spec.sums)
+
+
 def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> dict[str, str]:
     """The shapes that an engine is built for, as options of ONNX Runtime's TensorRT provider.
 
@@ -65,7 +92,7 @@ def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> di
     Raises:
         ValueError: for an axis without a range, or a range without an axis.
     """
-    free = {axis for tensor in spec.inputs for axis in tensor.dynamic().values()} - set(spec.sums)
+    free = _free(spec)
     if free != set(ranges):
         different = sorted(free ^ set(ranges))
         raise ValueError(

@@ -43,8 +43,8 @@ class Verdict:
         computed_on: where the checks ran, which is not always the provider.
         weights_sha256: of the trained weights.
         checks: every one must hold.
-        measurements: the error of each tested shape: graph, batch, length, past, padded, error.
-        timings: seconds of exporting, milliseconds of reading a prompt and of a token, by graph; for orientation.
+        measurements: the error of each tested shape: graph, batch, length, padded, error, and a decoder's past.
+        timings: seconds of exporting, milliseconds of a prompt and of a token, or of a text, by graph; for orientation.
         versions: of what the graphs were made with.
         files: name to ``sha256`` and ``bytes`` of every file but the verdict's own.
     """

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer
 import plmlight.export.bundle as bundle_module
 from plmlight.export import Limits, Recipe, Verdict, export_bundle
 from plmlight.export.graph import WeightFile
-from plmlight.export.tasks import TaskExport
+from plmlight.export.tasks import TaskExport, exporter
 from plmlight.tasks import CausalLM
+from tests.runtime.encoders import small_encoder
 
 from .conftest import small_task
 
@@ -166,11 +167,20 @@ def test_tokenizer_larger_than_the_vocabulary_is_an_error(tokenizer: Tokenizer, 
         export_bundle(small_task(tokenizer, vocab_size=40), PORTABLE, tmp_path / "bundle")
 
 
-def test_unknown_graph_names_the_nearest(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    recipe = Recipe("wrong", Limits(logit_error=1e-4), graphs=["inplace"])
-    with pytest.raises(ValueError, match="did you mean 'in_place'"):
-        export_bundle(small_task(tokenizer), recipe, tmp_path / "bundle")
+def test_recipe_of_graphs_that_the_task_has_not_is_an_error(tmp_path: Path) -> None:
+    recipe = Recipe("wrong", Limits(logit_error=1e-4), graphs=["in_place"])
+    with pytest.raises(ValueError, match="this model has no 'in_place'"):
+        export_bundle(small_encoder(), recipe, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_float16_graphs_leave_the_task_in_float32(tokenizer: Tokenizer) -> None:
+    task = small_task(tokenizer, num_layers=1)
+    before = task.network.token_embedding.weight.clone()
+    graphs = exporter(task, tokenizer).graphs(torch.float16)
+    assert {parameter.dtype for parameter in graphs["portable"].module.parameters()} == {torch.float16}
+    assert torch.equal(task.network.token_embedding.weight, before)
+    assert task.head.weight is task.network.token_embedding.weight
 
 
 def test_folder_with_other_files_is_not_replaced(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import torch
 
 from plmlight.export import Verdict
 from plmlight.export.causal_lm import causal_lm_graphs
+from plmlight.export.encoder import encoder_graphs
 from plmlight.export.graph import operators, trace
 from plmlight.export.recipe import Range
 from plmlight.export.specification import GraphSpec
-from plmlight.export.tensorrt import lint, profile
+from plmlight.export.tensorrt import lint, profile, profiles
 from plmlight.tasks import CausalLM
+from tests.runtime.encoders import small_encoder
 
 from .conftest import small_task
 
@@ -74,3 +76,12 @@ def test_profile_stays_within_max_length_and_adds_up(specs: dict[str, GraphSpec]
 def test_axis_without_range_or_range_without_axis_is_an_error(specs: dict[str, GraphSpec], axes: list[str]) -> None:
     with pytest.raises(ValueError, match="profiles: axis"):
         profile(specs["portable"], {axis: Range(1, 1, 1) for axis in axes}, 61)
+
+
+def test_a_session_is_for_the_graphs_that_have_just_its_axes(specs: dict[str, GraphSpec]) -> None:
+    both = {"batch": Range(1, 1, 4), "sequence": Range(1, 8, 16)}
+    sessions = {"encode": both, "decode": both | {"past": Range(1, 2, 8)}}
+    assert list(profiles(specs["portable"], sessions, 61)) == ["decode"]
+    assert list(profiles(encoder_graphs(small_encoder(), torch.float32)["portable"], sessions, 61)) == ["encode"]
+    with pytest.raises(ValueError, match="none of encode has just the graph's axes batch, past, sequence"):
+        profiles(specs["portable"], {"encode": both}, 61)

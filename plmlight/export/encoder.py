@@ -1,0 +1,80 @@
+"""How `MaskedLM` and `SentenceEmbedding` become a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plmlight.export.graph import converted
+from plmlight.export.specification import GraphSpec, TensorSpec
+from plmlight.tasks import MaskedLM, SentenceEmbedding
+
+EncoderTask = MaskedLM | SentenceEmbedding
+
+
+class PortableEncoder(nn.Module):
+    """An encoder's task in plain operators.
+
+    Args:
+        task: the task.
+        outputs: the names of its outputs, in the graph's order.
+    """
+
+    def __init__(self, task: EncoderTask, outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.task, self.outputs = task, outputs
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """The task's outputs."""
+        found = self.task(input_ids, attention_mask, token_type_ids)
+        return tuple(found[name] for name in self.outputs)
+
+
+def encoder_graphs(task: EncoderTask, dtype: torch.dtype) -> dict[str, GraphSpec]:
+    """The graph of an encoder.
+
+    Args:
+        task: the task; it is not changed.
+        dtype: of the weights and the outputs.
+
+    Returns:
+        ``portable``. It takes ``token_type_ids`` where the network tells more than one apart.
+    """
+    names = ("input_ids", "attention_mask", *(["token_type_ids"] if task.network.num_token_types > 1 else []))
+    outputs = tuple(TensorSpec(name, axes, dtype) for name, axes in _outputs(task).items())
+    spec = GraphSpec(
+        name="portable",
+        file="model.onnx",
+        module=PortableEncoder(converted(task, dtype), tuple(tensor.name for tensor in outputs)),
+        inputs=tuple(TensorSpec(name, ("batch", "sequence")) for name in names),
+        outputs=outputs,
+        sizes={"batch": 3, "sequence": min(6, task.network.max_length)},
+    )
+    return {spec.name: spec}
+
+
+def _outputs(task: EncoderTask) -> dict[str, tuple[str | int, ...]]:
+    width = task.network.d_model
+    if isinstance(task, SentenceEmbedding):
+        return {"last_hidden_state": ("batch", "sequence", width), "sentence_embedding": ("batch", width)}
+    logits: dict[str, tuple[str | int, ...]] = {"logits": ("batch", "sequence", task.network.vocab_size)}
+    return logits if task.pair_head is None else logits | {"pair_logits": ("batch", 2)}
+
+
+def encoder_facts(task: EncoderTask) -> dict[str, Any]:
+    """What the manifest says about an encoder."""
+    network = task.network
+    facts: dict[str, Any] = {
+        "vocab_size": network.vocab_size,
+        "max_length": network.max_length,
+        "d_model": network.d_model,
+        "pad_token_id": network.pad_token_id,
+        "num_token_types": network.num_token_types,
+    }
+    if isinstance(task, SentenceEmbedding):
+        facts |= {"pooling": task.pooling, "normalise": task.normalise}
+    return facts
