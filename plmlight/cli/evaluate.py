@@ -1,0 +1,190 @@
+"""``evaluate``: how good a model is on some data, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from plmlight.cli.arguments import CommandParser, parse, parser
+from plmlight.text import replace_file
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from plmlight.evaluation.measurement import Advance
+    from plmlight.evaluation.models import Opened
+
+_NAME = 36
+"""Characters of a model's name in the table, unless its last part is longer."""
+
+DESCRIPTION = """Measures a bundle, a checkpoint, a Hugging Face folder or a hub id on data, with bootstrap intervals.
+perplexity and bits-per-byte: language models that read left to right, every token with as much before it as the model
+reads. pseudo-perplexity: masked language models, each token hidden in turn. similarity: rank correlation of the cosines
+of two texts' vectors with given scores. Example:
+python -m plmlight evaluate runs/last.ckpt --data test.txt --baseline runs/other.ckpt --output result.json"""
+
+
+def main(command: str, argv: list[str]) -> int:
+    """Runs the command.
+
+    Args:
+        command: its name.
+        argv: the words after it.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: when a model or the data can not be read, or the metric does not fit the model.
+    """
+    chosen = parse(_parser(command), argv)
+
+    from plmlight.evaluation import Bootstrap, Columns, Settings, evaluate, open_model
+
+    settings = Settings(
+        metric=chosen.metric,
+        text_field=chosen.text_field,
+        document=chosen.document,
+        columns=Columns(chosen.sentence1, chosen.sentence2, chosen.score),
+        limit=chosen.limit,
+        context=chosen.context,
+        stride=chosen.stride,
+        prefix=chosen.prefix,
+        batch_size=chosen.batch_size,
+        bootstrap=Bootstrap(chosen.samples, chosen.confidence, chosen.seed),
+    )
+    running = (chosen.provider, chosen.threads, chosen.graph)
+
+    def opened(name: str) -> Opened:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = open_model(name, *running)
+        for warning in caught:
+            print(f"plmlight {command}: {warning.message}", file=sys.stderr)
+        return model
+
+    model = opened(chosen.model)
+    baseline = opened(chosen.baseline) if chosen.baseline is not None else None
+    with _progress(f"Evaluating {chosen.model}") as advance:
+        result = evaluate(model, chosen.data, settings, baseline, advance)
+    _show(result)
+    if chosen.output is not None:
+        with replace_file(chosen.output, "w") as handle:
+            handle.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        print(f"{chosen.output}: the numbers, and all that led to them", file=sys.stderr)
+    return 0
+
+
+def _parser(command: str) -> CommandParser:
+    options = parser(command, DESCRIPTION)
+    add = options.add_argument
+    add("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")
+    add(
+        "--data",
+        type=str,
+        nargs="+",
+        required=True,
+        help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs",
+    )
+    add(
+        "--metric",
+        type=str | None,
+        default=None,
+        help="perplexity, bits-per-byte, pseudo-perplexity or similarity; by default what fits the model",
+    )
+    add("--baseline", type=str | None, default=None, help="another model, to be compared with on the same data")
+    add("--output", type=str | None, default=None, help="write the numbers and all that led to them to this JSON file")
+    add("--limit", type=int | None, default=None, help="take only so many documents, or pairs")
+    add(
+        "--document",
+        type=Literal["file", "line", "paragraph"] | None,
+        default=None,
+        help="a document of plain text: by default the file, for pseudo-perplexity the line",
+    )
+    add("--text_field", type=str, default="text", help="the field or column that holds the text")
+    add("--sentence1", type=str, default="sentence1", help="the column of the first text, or its number from 1")
+    add("--sentence2", type=str, default="sentence2", help="the column of the second text, or its number")
+    add("--score", type=str, default="score", help="the column of the score, or its number")
+    add(
+        "--context",
+        type=int | None,
+        default=None,
+        help="the most tokens to read at once; the model's length by default",
+    )
+    add("--stride", type=int | None, default=None, help="tokens that a window moves; half the context by default")
+    add("--prefix", type=bool, default=True, help="score a document's first token too, after the end-of-text token")
+    add("--batch_size", type=int, default=16, help="rows that run together")
+    add("--samples", type=int, default=1000, help="of the bootstrap; 0 for no intervals")
+    add("--confidence", type=float, default=0.95, help="of the intervals")
+    add("--seed", type=int, default=0, help="of the bootstrap")
+    add("--provider", type=str, default="auto", help="auto, cpu, cuda or tensorrt")
+    add("--threads", type=int | None, default=None, help="threads of the CPU; all allowed by default")
+    add("--graph", type=str | None, default=None, help="of a bundle: in_place or portable")
+    return options
+
+
+@contextmanager
+def _progress(description: str) -> Iterator[Advance]:
+    """Shows progress on stderr when it is a terminal, and nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+
+        def advance(done: int, total: int) -> None:
+            if done == 0:
+                bar.reset(task, total=total)
+            bar.update(task, advance=done)
+
+        yield advance
+
+
+def _show(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = result["intervals"]
+    interval = f"{100 * drawn['confidence']:g} % interval"
+    table = Table("", "", "value", interval, "p")
+    for name in result["values"]:
+        table.add_row(name, _named(result["model"]), *_cells(result["values"][name]), "")
+        if "baseline" in result:
+            table.add_row("", _named(result["baseline"]["model"]), *_cells(result["baseline"]["values"][name]), "")
+        if name in result.get("comparison", {}):
+            found = result["comparison"][name]
+            table.add_row("", "difference", *_cells(found["difference"]), _number(found["p_value"]))
+    if "baseline" not in result:
+        table.columns.pop()
+    counted = ", ".join(f"{count:,} {name}" for name, count in result["counts"].items())
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(
+        f"{counted}; intervals from {drawn['samples']} bootstrap samples of {drawn['count']:,} {drawn['units']}",
+        highlight=False,
+    )
+
+
+def _named(model: str) -> Text:
+    """A model's name, of a long path its end."""
+    from rich.text import Text
+
+    parts = model.rstrip("/").split("/")
+    while len("/".join(parts)) > _NAME and len(parts) > 1:
+        parts.pop(0)
+    return Text("/".join(parts))
+
+
+def _cells(found: dict[str, float | None]) -> tuple[str, str]:
+    ends = "" if found["low"] is None else f"{_number(found['low'])} to {_number(found['high'])}"
+    return _number(found["value"]), ends
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.2f}"

@@ -1,0 +1,187 @@
+"""From a model and files to numbers with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+from plmlight import __version__
+from plmlight.data.readers import DocumentUnit
+from plmlight.data.sources import Source, resolve
+from plmlight.decoding import MaskFiller, TextEmbedder
+from plmlight.evaluation.causal import measure_causal
+from plmlight.evaluation.documents import read_documents
+from plmlight.evaluation.masked import measure_masked
+from plmlight.evaluation.measurement import Advance, Measurement
+from plmlight.evaluation.models import Opened
+from plmlight.evaluation.significance import Bootstrap, compare, estimate
+from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
+from plmlight.text import file_hash, nearest, special_token_ids, tokenizer_hash
+
+Metric = Literal["perplexity", "bits-per-byte", "pseudo-perplexity", "similarity"]
+
+METRICS: dict[str, str] = {
+    "perplexity": "CausalLM",
+    "bits-per-byte": "CausalLM",
+    "pseudo-perplexity": "MaskedLM",
+    "similarity": "SentenceEmbedding",
+}
+"""The task that each metric measures; the first of a task is its default."""
+
+PER_TOKEN = ("perplexity", "pseudo-perplexity")
+"""Numbers that can only be compared between models with the same tokenizer."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is measured.
+
+    Args:
+        metric: one of `METRICS`; the task's first by default.
+        text_field: as in `plmlight.data.readers.read`.
+        document: what a document is in plain text: by default the file, for pseudo-perplexity the line.
+        columns: where a pair's texts and score are.
+        limit: take only so many documents, or pairs.
+        context: the most tokens to read at once; the model's length by default.
+        stride: tokens that a window of a perplexity moves; half the context by default.
+        prefix: begin each document with the tokenizer's first (or end-of-text) token, so that the first token of the
+            text is scored too.
+        batch_size: rows that run together.
+        bootstrap: how sure the numbers are.
+    """
+
+    metric: str | None = None
+    text_field: str = "text"
+    document: DocumentUnit | None = None
+    columns: Columns = dataclasses.field(default_factory=Columns)
+    limit: int | None = None
+    context: int | None = None
+    stride: int | None = None
+    prefix: bool = True
+    batch_size: int = 16
+    bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
+
+    def __post_init__(self) -> None:
+        if self.metric is not None and self.metric not in METRICS:
+            raise ValueError(f"there is no metric {self.metric!r}{nearest(self.metric, METRICS)}")
+        for name in ("limit", "context", "stride", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def evaluate(
+    model: Opened,
+    files: str | Sequence[str],
+    settings: Settings | None = None,
+    baseline: Opened | None = None,
+    advance: Advance = lambda done, total: None,
+) -> dict[str, Any]:
+    """Measures a model, and perhaps how much it differs from another.
+
+    Args:
+        model: what `open_model` gave.
+        files: the text, or for the similarity one file of pairs.
+        settings: how.
+        baseline: another model of the same task, measured on the same units of the same data.
+        advance: is told how much is done.
+
+    Returns:
+        What can be written as JSON: ``values`` by name with ``value``, ``low`` and ``high``; with a baseline also its
+        values and ``comparison``; and all that led to them: settings, counts, hashes of the data, versions.
+
+    Raises:
+        ValueError: when the metric is not the task's, the data can not be read, or the models can not be compared.
+    """
+    settings = settings or Settings()
+    known = [name for name, task in METRICS.items() if task == model.task]
+    metric = settings.metric or known[0]
+    if metric not in known:
+        raise ValueError(f"{model.name}: is a {model.task}, which has no {metric}, but {' and '.join(known)}")
+    if baseline is not None and baseline.task != model.task:
+        raise ValueError(f"{baseline.name}: is a {baseline.task}, which can not be compared with a {model.task}")
+    same = baseline is None or tokenizer_hash(baseline.tokenizer) == tokenizer_hash(model.tokenizer)
+    if metric in PER_TOKEN and not same:
+        assert baseline is not None
+        advice = "; compare their bits-per-byte" if metric == "perplexity" else ""
+        raise ValueError(
+            f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
+        )
+    sources = resolve(files)
+    measured, used = _measure(model, sources, settings, advance)
+    names = sorted(measured.statistics, key=lambda name: name != metric)
+    bootstrap = settings.bootstrap
+    drawn = {"method": "percentile bootstrap", "units": measured.units, "count": measured.count}
+    result: dict[str, Any] = {
+        "metric": metric,
+        "model": model.name,
+        "task": model.task,
+        "values": {name: _plain(estimate(measured.statistics[name], measured.count, bootstrap)) for name in names},
+        "counts": dict(measured.facts),
+        "intervals": {**drawn, **dataclasses.asdict(bootstrap)},
+    }
+    if baseline is not None:
+        other, _ = _measure(baseline, sources, settings, advance)
+        assert (other.units, other.count) == (measured.units, measured.count)
+        values = {name: _plain(estimate(other.statistics[name], other.count, bootstrap)) for name in names}
+        result["baseline"] = {"model": baseline.name, "values": values, "counts": dict(other.facts)}
+        result["comparison"] = {}
+        for name in names:
+            if same or name not in PER_TOKEN:
+                found = compare(measured.statistics[name], other.statistics[name], measured.count, bootstrap)
+                result["comparison"][name] = _plain(found)
+    result["data"] = [{"name": source.name, "sha256": _hash(source)} for source in sources]
+    result["tokenizer_sha256"] = tokenizer_hash(model.tokenizer)
+    result["settings"] = {**dataclasses.asdict(settings), **used, "metric": metric}
+    result["versions"] = _versions()
+    return result
+
+
+def _measure(
+    model: Opened, sources: Sequence[Source], settings: Settings, advance: Advance
+) -> tuple[Measurement, dict[str, Any]]:
+    what, size = model.model, settings.batch_size
+    if isinstance(what, TextEmbedder):
+        if len(sources) != 1:
+            raise ValueError(f"similarity is measured on one file of pairs, not on {len(sources)}")
+        pairs = read_pairs(sources[0].name, settings.columns, settings.limit)
+        return measure_similarity(what, pairs, size, advance), {}
+    unit: DocumentUnit = settings.document or ("line" if isinstance(what, MaskFiller) else "file")
+    documents = read_documents(sources, model.tokenizer, settings.text_field, unit, settings.limit)
+    used: dict[str, Any]
+    if isinstance(what, MaskFiller):
+        measurement, used = measure_masked(what, documents, settings.context, size, advance)
+        return measurement, {**used, "document": unit}
+    special = special_token_ids(model.tokenizer)
+    prefix = special.get("bos", special.get("eos")) if settings.prefix else None
+    measurement, used = measure_causal(what, documents, prefix, settings.context, settings.stride, size, advance)
+    return measurement, {**used, "document": unit, "prefix": prefix is not None}
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """A dataclass of numbers, without NaN, for which JSON has no word."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: clean(each) for name, each in value.items()}
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    cleaned: dict[str, Any] = clean(dataclasses.asdict(found))
+    return cleaned
+
+
+def _hash(source: Source) -> str:
+    return source.identity() if source.kind == "dataset" or "://" in source.name else file_hash(source.name)
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "numpy", "scipy", "tokenizers")
+    found = {"plmlight": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+    import onnxruntime
+
+    return {**found, "onnxruntime": onnxruntime.__version__}
