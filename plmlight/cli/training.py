@@ -22,11 +22,11 @@ from lightning.pytorch.loggers import CSVLogger
 
 import plmlight
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, NoProfiler, ProgressBar, StopsCleanly, Throughput
-from plmlight.cli.training_links import check_links, check_tokenizer, link_block_length, use_tokenizer_of
+from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_tokenizer_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
-from plmlight.tasks import Task, task_from_checkpoint
-from plmlight.text import replace_file
+from plmlight.tasks import MaskedLM, Task, task_from_checkpoint
+from plmlight.text import replace_file, special_token_ids
 
 DESCRIPTIONS = {
     "fit": "Trains a task on a corpus.",
@@ -126,7 +126,7 @@ class TrainingCLI(LightningCLI):
             self.rebuilt = task_from_checkpoint(checkpoint)
             use_tokenizer_of(self.rebuilt, config)
         check_links(config)
-        link_block_length(config, self.rebuilt)
+        link_data(config, self.rebuilt)
         if config.trainer.default_root_dir is None:
             files = [str(path) for path in config.get("config") or []]
             name = Path(files[0]).stem if files else type(self.rebuilt).__name__ if self.rebuilt else "run"
@@ -142,6 +142,7 @@ class TrainingCLI(LightningCLI):
             self.model.tokenizer = tokenizer
         if tokenizer is not None:
             check_tokenizer(tokenizer, self.model, self.config)
+        self.model.check_ready()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Adds the callbacks and the logger that a run has unless the configuration brings its own."""
@@ -233,7 +234,7 @@ class TrainingCLI(LightningCLI):
         print(
             f"\nThe checkpoint is {path}. Next:\n"
             f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"
-            f'  python -m plmlight infer {bundle} --text "def " --max_new_tokens 128'
+            f"  python -m plmlight infer {bundle} {_example(self.model)}"
         )
 
     def _write_predictions(self, batches: list[dict[str, torch.Tensor]]) -> None:
@@ -244,6 +245,14 @@ class TrainingCLI(LightningCLI):
                 for row in zip(*columns.values(), strict=True):
                     handle.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
         print(f"wrote {path}")
+
+
+def _example(task: Task) -> str:
+    """What to ask a trained task, as arguments of ``infer``."""
+    if isinstance(task, MaskedLM) and task.tokenizer is not None:
+        mask = task.tokenizer.id_to_token(special_token_ids(task.tokenizer)["mask"])
+        return f'--text "The {mask}."'
+    return '--text "def " --max_new_tokens 128'
 
 
 def _quieten() -> None:

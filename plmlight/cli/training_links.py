@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from plmlight.interop import Pretrained, fetch, is_checkpoint, read_checkpoint, stored_arguments
 from plmlight.nn import build
+from plmlight.objectives import SentencePairObjective
 from plmlight.tasks import Task
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
@@ -39,19 +40,37 @@ def check_links(config: Namespace) -> None:
             )
 
 
-def link_block_length(config: Namespace, task: Task | None) -> None:
-    """Sets ``data.block_length`` to what the network reads at most, where it was not given.
+def link_data(config: Namespace, task: Task | None) -> None:
+    """Sets what the data must know of the model, where it was not given: how long a sample is, and which pairs to draw.
+
+    The length is ``data.block_length`` or ``data.max_length``, whichever the data has: what the network reads at most.
+    The pairs are ``data.pairs``: those that the pair objective learns from.
 
     Args:
         config: changed in place.
         task: what was rebuilt from a checkpoint, else None: then the configuration says it.
 
     Raises:
-        ValueError: when the network does not say how much it reads.
+        ValueError: when the network does not say how much it reads, or other pairs were given.
     """
     data = config.data.get("init_args")
-    if data is None or "block_length" not in data or data.block_length is not None:
+    if data is None:
         return
+    for name in ("block_length", "max_length"):
+        if name in data and data[name] is None:
+            data[name] = _source_length(config, task, name)
+    pair_objective = _pair_objective(config, task)
+    if pair_objective is not None and "pairs" in data:
+        if data.pairs not in (None, "none", pair_objective.pairs):
+            raise ValueError(
+                f"data.pairs {data.pairs} was given, but {pair_objective.__name__} learns from pairs "
+                f"{pair_objective.pairs}: leave it out"
+            )
+        data.pairs = pair_objective.pairs
+
+
+def _source_length(config: Namespace, task: Task | None, name: str) -> int:
+    """How many tokens a sample has, for a network that reads as much as it can."""
     if task is not None:
         length: int | None = task.network.max_length
         objective = getattr(task, "objective", None)
@@ -61,8 +80,17 @@ def link_block_length(config: Namespace, task: Task | None) -> None:
         usual = getattr(locate(config.model.class_path), "default_objective", None)
         objective = build(named.as_dict()) if named is not None else usual() if usual is not None else None
     if length is None:
-        raise ValueError("data.block_length is missing: the network does not say its max_length, so give it")
-    data.block_length = length if objective is None else objective.source_length(length)
+        raise ValueError(f"data.{name} is missing: the network does not say its max_length, so give it")
+    return length if objective is None else int(objective.source_length(length))
+
+
+def _pair_objective(config: Namespace, task: Task | None) -> type[SentencePairObjective] | None:
+    if task is not None:
+        objective = getattr(task, "pair_objective", None)
+        return type(objective) if isinstance(objective, SentencePairObjective) else None
+    named = config.model.init_args.get("pair_objective")
+    found = None if named is None else locate(named.class_path)
+    return found if isinstance(found, type) and issubclass(found, SentencePairObjective) else None
 
 
 def use_tokenizer_of(task: Task, config: Namespace) -> None:

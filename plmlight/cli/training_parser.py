@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from pydoc import locate
 from typing import Any, ClassVar, NoReturn
 
 import lightning.pytorch as pl
@@ -10,7 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from plmlight.cli.arguments import explain, option_names
 from plmlight.nn import Network
-from plmlight.objectives import Objective
+from plmlight.objectives import Objective, RateSchedule, SentencePairObjective
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks import Task
 from plmlight.text import nearest
@@ -20,6 +21,8 @@ ROLES: dict[str, type] = {
     "data": pl.LightningDataModule,
     "network": Network,
     "objective": Objective,
+    "pair_objective": SentencePairObjective,
+    "rate": RateSchedule,
     "optimizer": OptimizerFactory,
     "schedule": Schedule,
     "callbacks": pl.Callback,
@@ -56,18 +59,29 @@ class TrainingParser(LightningArgumentParser):
 
 
 def explain_class(message: str) -> str | None:
-    """One line for a class that does not exist, or None for any other mistake."""
+    """One line for a class that does not exist or does not fit, or None for any other mistake."""
     text = " ".join(message.split())
     key = re.search(r'Parser key "([^"]+)"', text)
-    wrong = re.search(r"Expected a dot import path string: (\S+)", text)
     missing = re.search(r"Problem with given class_path '([^']+)': (.*?)(?: - |$)", text)
-    if key is not None and missing is not None:
-        return f"{key[1]}: there is no class {missing[1]!r}: {missing[2]} (looked for in this folder and on PYTHONPATH)"
-    if key is None or wrong is None:
+    if key is None:
         return None
-    name = wrong[1].strip("'\"")
-    role = ROLES.get(key[1].split(".")[-1])
-    return f"{key[1]}: there is no class {name!r}{nearest(name, _names_below(role)) if role else ''}"
+    if missing is not None:
+        return f"{key[1]}: there is no class {missing[1]!r}: {missing[2]} (looked for in this folder and on PYTHONPATH)"
+    if other := re.search(
+        r"Expected a path but (\S+) .*Import path .*does not correspond to a subclass of (\w+)", text
+    ):
+        return f"{key[1]}: {other[1]!r} does not fit here: it is no {other[2]}"
+    wrong = re.search(r"Expected a dot import path string: (\S+)", text)
+    if wrong is None:
+        return None
+    name, role = wrong[1].strip("'\""), ROLES.get(key[1].split(".")[-1])
+    if role is None:
+        return f"{key[1]}: there is no class {name!r}"
+    # an argument that may be left out says what it wants: a Masking, which not every Objective is
+    wanted = [cls for path in re.findall(r"<class '([\w.]+)'>", text) if isinstance(cls := locate(path), type)]
+    fitting = set(_names_below(next((cls for cls in wanted if issubclass(cls, role)), role)))
+    what = f"{name!r} does not fit here" if name in _names_below(role) else f"there is no class {name!r}"
+    return f"{key[1]}: {what}{nearest(name, sorted(fitting - {name}))}"
 
 
 def _names_below(role: type) -> Iterable[str]:
