@@ -16,6 +16,7 @@ from plmlight.tasks import Task
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 NETWORKS = [path for path in CONFIGS if path.parent.name == "network"]
+GPTS = [path for path in NETWORKS if path.stem.startswith("gpt")]
 TRAINING = [path for path in CONFIGS if path not in NETWORKS]
 RECIPES = sorted((ROOT / "export").rglob("*.yaml")) + sorted((ROOT / "plmlight").rglob("*.yaml"))
 LARGE = 200_000_000
@@ -82,9 +83,10 @@ class Parsed(TrainingCLI):
 
 
 @pytest.mark.parametrize("usage", ["recipe", "shell"])
-@pytest.mark.parametrize("path", [NETWORKS[0], NETWORKS[-1]], ids=name)
+@pytest.mark.parametrize("path", [NETWORKS[0], GPTS[0], GPTS[-1], NETWORKS[-1]], ids=name)
 def test_a_network_goes_into_a_recipe(path: Path, usage: str, tmp_path: Path) -> None:
     recipe = yaml.safe_load(BASE)
+    recipe["model"] = {"class_path": "CausalLM" if path in GPTS else "MaskedLM", "init_args": {}}
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / path.name).write_text(path.read_text())
     (tmp_path / "pretrain").mkdir()
@@ -95,8 +97,9 @@ def test_a_network_goes_into_a_recipe(path: Path, usage: str, tmp_path: Path) ->
         words += ["--model.network", str(path)]
     (tmp_path / "pretrain" / "x.yaml").write_text(yaml.safe_dump(recipe))
     network = Parsed("fit", words).config.model.init_args.network
-    assert network.class_path == "plmlight.GPT"
-    assert network.init_args.d_model == yaml.safe_load(path.read_text())["init_args"]["d_model"]
+    content = yaml.safe_load(path.read_text())
+    assert network.class_path == f"plmlight.{content['class_path']}"
+    assert network.init_args.d_model == content["init_args"]["d_model"]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name)
@@ -107,6 +110,6 @@ def test_an_export_recipe_is_read(path: Path) -> None:
 def test_no_yaml_is_left_out() -> None:
     everywhere = [path for top in ("configs", "export", "plmlight") for path in (ROOT / top).rglob("*.y*ml")]
     assert len(NETWORKS) + len(TRAINING) + len(RECIPES) == len(everywhere)
-    assert len(NETWORKS) == 13
+    assert len(NETWORKS) == 33
     assert TRAINING
     assert RECIPES

@@ -6,8 +6,22 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from transformers import GPT2Config, GPT2Model, OpenAIGPTConfig, OpenAIGPTModel
+from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    OpenAIGPTConfig,
+    OpenAIGPTModel,
+    RobertaConfig,
+    RobertaModel,
+    XLMConfig,
+    XLMModel,
+)
 
+import plmlight
 from plmlight import GPT
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "network"
@@ -28,6 +42,68 @@ SIZES = {
     "gpt3-175b": (96, 12288, 96, 2048),
 }
 
+ENCODERS = {
+    # name: vocabulary, layers, width, heads (the papers that the configs name)
+    "bert-base": (30522, 12, 768, 12),
+    "bert-large": (30522, 24, 1024, 16),
+    "mbert-base": (119547, 12, 768, 12),
+    "bert-mini": (30522, 4, 256, 4),
+    "bert-tiny": (30522, 2, 128, 2),
+    "roberta-base": (50265, 12, 768, 12),
+    "roberta-large": (50265, 24, 1024, 16),
+    "xlm-roberta-base": (250002, 12, 768, 12),
+    "xlm-roberta-large": (250002, 24, 1024, 16),
+    "roberta-tiny": (50265, 2, 128, 2),
+    "albert-base": (30000, 12, 768, 12),
+    "albert-large": (30000, 24, 1024, 16),
+    "albert-xlarge": (30000, 24, 2048, 16),
+    "albert-xxlarge": (30000, 12, 4096, 64),
+    "albert-tiny": (30000, 4, 256, 4),
+    "xlm-xnli15": (95000, 12, 1024, 8),
+    "xlm-enfr": (64139, 6, 1024, 8),
+    "xlm-en": (30145, 12, 2048, 16),
+    "xlm-100": (200000, 16, 1280, 16),
+    "xlm-tiny": (64139, 2, 128, 2),
+}
+LANGUAGES = {"xlm-xnli15": 15, "xlm-enfr": 2, "xlm-tiny": 2}
+
+
+def reference(name: str) -> Any:
+    """The backbone of transformers, whose pooler is not counted."""
+    vocab_size, layers, width, heads = ENCODERS[name]
+    if name.startswith("xlm-") and "roberta" not in name:
+        sizes = {"emb_dim": width, "n_layers": layers, "n_heads": heads, "n_langs": LANGUAGES.get(name, 1)}
+        return XLMModel(XLMConfig(vocab_size=vocab_size, **sizes))
+    sizes = {
+        "vocab_size": vocab_size,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * width,
+    }
+    if "roberta" in name:
+        published = RobertaConfig(**sizes, max_position_embeddings=514, type_vocab_size=1)
+        return RobertaModel(published, add_pooling_layer=False)
+    if name.startswith("albert"):
+        embedding = 64 if name == "albert-tiny" else 128
+        return AlbertModel(AlbertConfig(**sizes, embedding_size=embedding), add_pooling_layer=False)
+    return BertModel(BertConfig(**sizes), add_pooling_layer=False)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoders_parameters_are_as_many_as_the_references(name: str) -> None:
+    content = (CONFIGS / f"{name}.yaml").read_text()
+    config = yaml.safe_load(content)
+    vocab_size, layers, width, heads = ENCODERS[name]
+    with torch.device("meta"):
+        theirs = reference(name)
+        ours = getattr(plmlight, config["class_path"])(vocab_size=vocab_size, **config["init_args"])
+    count = sum(p.numel() for p in ours.parameters())
+    assert count == sum(p.numel() for p in theirs.parameters())
+    assert f"{count:,} parameters" in " ".join(content.replace("# ", "").split())
+    assert f"vocabulary of {vocab_size:,}" in " ".join(content.replace("# ", "").split())
+    assert (ours.num_layers, ours.d_model, ours.num_heads, ours.max_length) == (layers, width, heads, 512)
+
 
 @pytest.mark.parametrize("name", SIZES)
 def test_the_parameters_are_as_many_as_the_references(name: str) -> None:
@@ -47,4 +123,4 @@ def test_the_parameters_are_as_many_as_the_references(name: str) -> None:
 
 
 def test_every_config_is_compared() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SIZES)
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SIZES) | set(ENCODERS)
