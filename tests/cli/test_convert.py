@@ -2,11 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import plmlight
 from plmlight import GPT, CausalLM
 from plmlight.cli import main
 from plmlight.loading import write_checkpoint
+from plmlight.text import save_tokenizer, train_tokenizer
+from tests.networks.encoders import MODELS, family_of, reference
 from tests.networks.references import gpt2
 
 
@@ -20,6 +23,26 @@ def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "MB in config.json, model.safetensors" in capsys.readouterr().out
     mine, theirs = (plmlight.load(tmp_path / name).state_dict() for name in ("theirs", "back"))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_encoders_there_and_back(architecture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference(architecture).save_pretrained(tmp_path / "theirs")
+    tokenizer = train_tokenizer(["the cat sat on the mat"] * 9, "wordpiece", 60)
+    save_tokenizer(tokenizer, tmp_path / "theirs")
+    assert main(["convert", str(tmp_path / "theirs"), "--output", str(tmp_path / "x.ckpt")]) == 0
+    task = "SentenceEmbedding" if family_of(architecture) + "Model" == architecture else "MaskedLM"
+    assert f"x.ckpt: {task} with " in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "x.ckpt"), "--output", str(tmp_path / "back")]) == 0
+    written = capsys.readouterr().out
+    assert ", a tokenizer of " in written
+    assert ("modules.json" in written) == (task == "SentenceEmbedding")
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("theirs", "back"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    again = plmlight.load(tmp_path / "back")
+    assert again.tokenizer is not None
+    assert again.tokenizer.get_vocab() == tokenizer.get_vocab()
 
 
 def test_a_converted_checkpoint_trains_on(tmp_path: Path) -> None:
