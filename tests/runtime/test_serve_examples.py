@@ -15,6 +15,27 @@ def test_the_generate_example_runs(bundle: Path) -> None:
     assert f"def main({first.text}\n# {first.finish_reason}" in done.stdout.decode()
 
 
+def run(name: str, *words: object) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_fill_mask_example_runs(filling_bundle: Path) -> None:
+    printed = run("fill_mask.py", filling_bundle, "Paris is [MASK].", "[MASK] and [MASK]")
+    (first,), _ = runtime.load(filling_bundle).fill(["Paris is [MASK].", "[MASK] and [MASK]"])
+    assert f"{first[0].token} {first[0].score:.3f}, {first[1].token}" in printed
+    assert f"\n  {first[0].text}\n" in printed
+
+
+def test_the_embed_example_runs(embedding_bundle: Path) -> None:
+    printed = run("embed.py", embedding_bundle, "the garden", "Paris", "the garden", "a door")
+    assert printed.splitlines()[2] == "1.0000  the garden"
+    assert "24 numbers a text" in printed
+
+
 def test_every_example_is_in_the_readme() -> None:
     readme = (EXAMPLES / "README.md").read_text()
     assert all(f"`{path.name}`" in readme for path in EXAMPLES.glob("*.py"))

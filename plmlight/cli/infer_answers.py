@@ -1,0 +1,156 @@
+"""What ``infer`` answers, one class a kind of model: JSON lines, or what a person reads at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from plmlight.cli.infer_models import Answering
+from plmlight.decoding import DecodingOptions, MaskFiller, TextEmbedder, TextGenerator
+
+Record = dict[str, Any]
+DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions))
+
+
+class Continuing:
+    """Texts are continued.
+
+    Args:
+        model: the model.
+        given: the options that were given, those of `options`.
+    """
+
+    does = "continues texts"
+    options = (*DECODING, "echo")
+    batch_size = 8
+
+    def __init__(self, model: TextGenerator, given: Mapping[str, Any]) -> None:
+        self.model, self.echo = model, bool(given.get("echo"))
+        changes = {name: value for name, value in given.items() if name in DECODING}
+        self.decoding = dataclasses.replace(model.options, **changes)
+
+    def shows(self, texts: Sequence[str]) -> bool:
+        """Whether the answers are shown to a person, where they do not go to a file."""
+        return len(texts) == self.decoding.num_return_sequences == 1
+
+    def show(self, texts: Sequence[str], batch_size: int) -> None:
+        """Prints one answer while it is generated, unless a beam search has to end first."""
+        if self.echo:
+            print(texts[0], end="", flush=True)
+        if self.decoding.num_beams > 1:
+            print(self.model.generate(texts, self.decoding)[0][0].text, end="")
+        else:
+            for piece in self.model.stream(texts[0], self.decoding):
+                print(piece.text, end="", flush=True)
+        print()
+
+    def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
+        """One an answer, in the order of the texts."""
+        answers = self.model.generate(texts, self.decoding, batch_size=batch_size)
+        for text, found in zip(texts, answers, strict=True):
+            for rank, answer in enumerate(found):
+                score = {} if answer.score is None else {"score": answer.score}
+                yield {
+                    "prompt": text,
+                    "answer": rank,
+                    "text": answer.text,
+                    "finish_reason": answer.finish_reason,
+                    "token_ids": answer.token_ids,
+                    **score,
+                }
+
+
+class Filling:
+    """Masks are filled.
+
+    Args:
+        model: the model.
+        given: the options that were given, those of `options`.
+    """
+
+    does = "fills masks"
+    options = ("top_k", "token_type_id")
+    batch_size = 32
+
+    def __init__(self, model: MaskFiller, given: Mapping[str, Any]) -> None:
+        self.model, self.given = model, dict(given)
+
+    def shows(self, texts: Sequence[str]) -> bool:
+        """Whether the answers are shown to a person, where they do not go to a file."""
+        return len(texts) == 1
+
+    def show(self, texts: Sequence[str], batch_size: int) -> None:
+        """Prints a line a token: its probability, the token, and the text with it."""
+        (masks,) = self.model.fill(texts, batch_size=batch_size, **self.given)
+        width = max(len(each.token) for mask in masks for each in mask)
+        for number, mask in enumerate(masks, 1):
+            if len(masks) > 1:
+                print(f"mask {number}")
+            for each in mask:
+                print(f"{each.score:.4f}  {each.token:<{width}}  {each.text}")
+
+    def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
+        """One a text."""
+        answers = self.model.fill(texts, batch_size=batch_size, **self.given)
+        for text, masks in zip(texts, answers, strict=True):
+            yield {"text": text, "masks": [[dataclasses.asdict(each) for each in mask] for mask in masks]}
+
+
+class Embedding:
+    """Texts become vectors.
+
+    Args:
+        model: the model.
+        given: the options that were given, those of `options`.
+    """
+
+    does = "embeds texts"
+    options = ("token_type_id",)
+    batch_size = 32
+
+    def __init__(self, model: TextEmbedder, given: Mapping[str, Any]) -> None:
+        self.model, self.given = model, dict(given)
+
+    def shows(self, texts: Sequence[str]) -> bool:
+        """Whether the answers are shown to a person, where they do not go to a file."""
+        return sys.stdout.isatty()
+
+    def show(self, texts: Sequence[str], batch_size: int) -> None:
+        """Prints a line a text: how long the vector is, and its first numbers."""
+        for text, vector in zip(texts, self.model.embed(texts, batch_size, **self.given), strict=True):
+            first = " ".join(f"{value:8.4f}" for value in vector[:4])
+            print(f"{len(vector)} numbers: {first}{' ...' if len(vector) > 4 else ''}  {text[:60]}")
+
+    def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
+        """One a text; its numbers have the digits that float32 has."""
+        for text, vector in zip(texts, self.model.embed(texts, batch_size, **self.given), strict=True):
+            yield {"text": text, "embedding": [float(f"{value:.8g}") for value in vector]}
+
+
+Answers = Continuing | Filling | Embedding
+
+
+def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers:
+    """What a model answers.
+
+    Args:
+        name: of the model, for messages.
+        model: the model.
+        given: options and their values.
+
+    Returns:
+        The answers of its kind.
+
+    Raises:
+        ValueError: for an option that its kind has not.
+    """
+    kind = Filling if isinstance(model, MaskFiller) else Embedding if isinstance(model, TextEmbedder) else Continuing
+    foreign = [option for option in given if option not in kind.options]
+    if foreign:
+        own = ", ".join(f"--{option}" for option in kind.options)
+        raise ValueError(f"--{foreign[0]} is not for {name}, which {kind.does}: its own options are {own}")
+    if isinstance(model, MaskFiller):
+        return Filling(model, given)
+    return Embedding(model, given) if isinstance(model, TextEmbedder) else Continuing(model, given)

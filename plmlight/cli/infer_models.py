@@ -1,0 +1,80 @@
+"""Opening what ``infer`` runs, whatever holds it and whatever its task."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+from plmlight.decoding import DecodingOptions, MaskFiller, TextEmbedder, TextGenerator
+from plmlight.text import nearest
+
+Answering = TextGenerator | MaskFiller | TextEmbedder
+
+
+def open_model(name: str, provider: str, threads: int | None, graph: str | None) -> Answering:
+    """Opens a model.
+
+    Args:
+        name: a bundle, a checkpoint, a Hugging Face folder or a hub id.
+        provider: ``auto``, ``cpu``, ``cuda``, or for a bundle ``tensorrt``.
+        threads: of the CPU; all that are allowed by default.
+        graph: of a bundle; its default by default.
+
+    Returns:
+        What continues texts, fills masks or embeds, by the model's task.
+
+    Raises:
+        ValueError: when it can not be opened, has no tokenizer, or is of a task that answers nothing here.
+    """
+    if (Path(name) / "manifest.json").is_file():
+        from plmlight import runtime
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model: Answering = runtime.load(name, provider, threads, graph)
+        for warning in caught:
+            print(f"plmlight infer: {warning.message}", file=sys.stderr)
+        return model
+    if graph is not None:
+        raise ValueError(f"{name}: --graph chooses among a bundle's graphs, and this is no bundle")
+    return _torch_model(name, provider, threads)
+
+
+def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
+    import torch
+
+    from plmlight.loading import load
+    from plmlight.tasks import (
+        CausalLM,
+        MaskedLM,
+        SentenceEmbedding,
+        TorchEmbeddingModel,
+        TorchLanguageModel,
+        TorchMaskedModel,
+    )
+    from plmlight.text import special_token_ids
+
+    if provider not in ("auto", "cpu", "cuda"):
+        expected = nearest(provider, ["auto", "cpu", "cuda"])
+        raise ValueError(f"{name}: not a bundle, so it can not run on the provider {provider!r}{expected}")
+    cuda = torch.cuda.is_available()
+    if provider == "cuda" and not cuda:
+        raise ValueError("provider 'cuda' was asked for, but torch finds no CUDA device: see `plmlight doctor`")
+    task = load(name)
+    if task.tokenizer is None:
+        raise ValueError(f"{name}: has no tokenizer, so it can not read text")
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+        torch.set_num_threads(threads)
+    task.to("cuda" if cuda and provider != "cpu" else "cpu")
+    if isinstance(task, MaskedLM):
+        return MaskFiller(TorchMaskedModel(task), task.tokenizer)
+    if isinstance(task, SentenceEmbedding):
+        return TextEmbedder(TorchEmbeddingModel(task), task.tokenizer)
+    if isinstance(task, CausalLM):
+        special = special_token_ids(task.tokenizer)
+        options = DecodingOptions(eos_token_id=special.get("eos"))
+        return TextGenerator(TorchLanguageModel(task), task.tokenizer, options, special.get("bos", special.get("eos")))
+    raise ValueError(f"{name}: holds a {type(task).__name__}, which infer has no answers of")
