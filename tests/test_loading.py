@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import plmlight
-from plmlight import GPT, CausalLM
+from plmlight import GPT, CausalLM, MaskedLM
 from plmlight.loading import families, write_checkpoint
-from plmlight.nn import Decoder, config_of
+from plmlight.nn import Decoder, Encoder, config_of
 from plmlight.text import load_tokenizer, save_tokenizer, train_tokenizer
+from tests.networks.encoders import reference
 from tests.networks.references import REFERENCES, V, gpt2
 
 both = pytest.mark.parametrize("family", REFERENCES)
@@ -174,6 +175,20 @@ def test_a_config_may_start_from_pretrained_weights(kind: str, tmp_path: Path) -
     config = config_of(CausalLM(network=network))["init_args"]["network"]
     assert config["class_path"] == "plmlight.GPT"
     assert config["init_args"]["d_model"] == 30
+
+
+@pytest.mark.parametrize("name", ["BERT", "RoBERTa", "ALBERT", "XLM"])
+def test_a_config_may_start_from_a_pretrained_encoder(name: str, tmp_path: Path) -> None:
+    reference({"BERT": "Bert", "RoBERTa": "Roberta", "ALBERT": "Albert"}.get(name, name) + "Model").save_pretrained(
+        tmp_path
+    )
+    parser = ArgumentParser()
+    parser.add_argument("--network", type=Encoder)
+    given = {"class_path": f"plmlight.{name}.from_pretrained", "init_args": {"folder": str(tmp_path), "dropout": 0.3}}
+    network = parser.instantiate_classes(parser.parse_object({"network": given})).network
+    config = config_of(MaskedLM(network=network))["init_args"]["network"]
+    assert config["class_path"] == f"plmlight.{name}"
+    assert (config["init_args"]["d_model"], config["init_args"]["dropout"]) == (30, 0.3)
 
 
 def test_no_two_networks_claim_a_family() -> None:

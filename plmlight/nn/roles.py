@@ -70,7 +70,8 @@ class Encoder(Network):
             attention_mask: [B, T], int64: 0 is padding, k >= 1 the number of the document, and only equal numbers see
                 each other. None says that nothing is padded and each row is one document, which is faster.
             token_type_ids: [B, T], int64: the segment (BERT) or the language (XLM) of each token; 0 by default.
-            position_ids: [B, T], int64, where they are not the reference's: when a row holds several documents.
+            position_ids: [B, T], int64, counted from 0, where they are not the reference's: when a row holds several
+                documents.
 
         Returns:
             The hidden states [B, T, D].
