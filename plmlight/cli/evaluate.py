@@ -13,13 +13,8 @@ from plmlight.cli.arguments import CommandParser, parse, parser
 from plmlight.text import replace_file
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from plmlight.evaluation.measurement import Advance
     from plmlight.evaluation.models import Opened
-
-_NAME = 36
-"""Characters of a model's name in the table, unless its last part is longer."""
 
 DESCRIPTION = """Measures a bundle, a checkpoint, a Hugging Face folder or a hub id on data, with bootstrap intervals.
 perplexity and bits-per-byte: language models that read left to right, every token with as much before it as the model
@@ -154,9 +149,9 @@ def _show(result: dict[str, Any]) -> None:
     interval = f"{100 * drawn['confidence']:g} % interval"
     table = Table("", "", "value", interval, "p")
     for name in result["values"]:
-        table.add_row(name, _named(result["model"]), *_cells(result["values"][name]), "")
+        table.add_row(name, "model", *_cells(result["values"][name]), "")
         if "baseline" in result:
-            table.add_row("", _named(result["baseline"]["model"]), *_cells(result["baseline"]["values"][name]), "")
+            table.add_row("", "baseline", *_cells(result["baseline"]["values"][name]), "")
         if name in result.get("comparison", {}):
             found = result["comparison"][name]
             table.add_row("", "difference", *_cells(found["difference"]), _number(found["p_value"]))
@@ -165,20 +160,13 @@ def _show(result: dict[str, Any]) -> None:
     counted = ", ".join(f"{count:,} {name}" for name, count in result["counts"].items())
     console = Console(soft_wrap=True)
     console.print(table)
+    console.print(f"model: {result['model']}", markup=False, highlight=False)
+    if "baseline" in result:
+        console.print(f"baseline: {result['baseline']['model']}", markup=False, highlight=False)
     console.print(
         f"{counted}; intervals from {drawn['samples']} bootstrap samples of {drawn['count']:,} {drawn['units']}",
         highlight=False,
     )
-
-
-def _named(model: str) -> Text:
-    """A model's name, of a long path its end."""
-    from rich.text import Text
-
-    parts = model.rstrip("/").split("/")
-    while len("/".join(parts)) > _NAME and len(parts) > 1:
-        parts.pop(0)
-    return Text("/".join(parts))
 
 
 def _cells(found: dict[str, float | None]) -> tuple[str, str]:
@@ -187,4 +175,6 @@ def _cells(found: dict[str, float | None]) -> tuple[str, str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:,.2f}"
+    if value is None:
+        return ""
+    return f"{round(value, 4) + 0.0:.4f}" if abs(value) < 100 else f"{value:,.2f}"

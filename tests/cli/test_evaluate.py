@@ -91,7 +91,9 @@ def test_two_models_are_compared_on_the_same_units(folder: Path, capsys: pytest.
     ours, theirs = (each["values"]["perplexity"]["value"] for each in (result, result["baseline"]))
     assert found["value"] == pytest.approx(ours - theirs)
     assert found["low"] <= found["value"] <= found["high"]
-    assert "difference" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "difference" in printed
+    assert f"baseline: {folder / 'other.ckpt'}\n" in printed
     same = run(folder, "gpt.ckpt", *words[:-1], str(folder / "gpt.ckpt"))
     assert same["comparison"]["perplexity"]["p_value"] == 1.0
 
