@@ -4,5 +4,6 @@ from .corpus import TextCorpus as TextCorpus
 from .document_corpus import DocumentCorpus as DocumentCorpus
 from .loader import EvaluationLoader as EvaluationLoader
 from .loader import TrainingLoader as TrainingLoader
+from .parallel_corpus import ParallelCorpus as ParallelCorpus
 from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards

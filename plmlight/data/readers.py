@@ -103,7 +103,7 @@ def _documents(source: Source, field: str, document: DocumentUnit) -> Iterator[I
     if source.kind == "text":
         if document == "file":
             return iter([_decoded(source)])
-        grouped = _lines(source) if document == "line" else _paragraphs(_lines(source))
+        grouped = lines(source) if document == "line" else _paragraphs(lines(source))
         return ([text] for text in grouped if text.strip())
     return ([text] for text in _READ[source.kind](source, field) if text)
 
@@ -196,20 +196,27 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, final: bool, sourc
         ) from None
 
 
-def _lines(source: Source) -> Iterator[str]:
-    """Lines without their end, split at line feeds only."""
+def lines(source: Source) -> Iterator[str]:
+    """Streams the lines of a text file.
+
+    Args:
+        source: the file.
+
+    Yields:
+        Lines without their end, split at line feeds only.
+    """
     rest = ""
     for chunk in _decoded(source):
-        *lines, rest = (rest + chunk).split("\n")
-        for line in lines:
+        *whole, rest = (rest + chunk).split("\n")
+        for line in whole:
             yield line.removesuffix("\r")
     if rest:
         yield rest
 
 
-def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
+def _paragraphs(unwrapped: Iterable[str]) -> Iterator[str]:
     held: list[str] = []
-    for line in lines:
+    for line in unwrapped:
         if line.strip():
             held.append(line)
         elif held:
@@ -219,7 +226,7 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _jsonl(source: Source, field: str) -> Iterator[str]:
-    for number, line in enumerate(_lines(source), 1):
+    for number, line in enumerate(lines(source), 1):
         if not line.strip():
             continue
         try:
@@ -233,8 +240,9 @@ def _jsonl(source: Source, field: str) -> Iterator[str]:
 
 def _table(source: Source, field: str) -> Iterator[str]:
     csv.field_size_limit(2**31 - 1)
-    lines = (f"{line}\n" for line in _lines(source))
-    rows = csv.reader(lines, delimiter="\t" if source.kind == "tsv" else ",", strict=True)
+    rows = csv.reader(
+        (f"{line}\n" for line in lines(source)), delimiter="\t" if source.kind == "tsv" else ",", strict=True
+    )
     try:
         header = next(rows, [])
         if not header:

@@ -100,6 +100,18 @@ class Rows:
         self._tokens = Mapped(tokens)
         self._words = None if words is None else Mapped(words)
 
+    def read(self, start: int, end: int) -> Indices:
+        """Reads tokens as they are.
+
+        Args:
+            start: the first.
+            end: the one after the last.
+
+        Returns:
+            [end - start], int64.
+        """
+        return self._tokens.array[start:end].astype(np.int64)
+
     def lay_out(self, parts: Parts, sample_ids: Indices, epoch: int) -> dict[str, Tensor]:
         """Reads rows, padded to the longest of them.
 

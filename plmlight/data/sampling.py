@@ -46,12 +46,19 @@ class Permutation:
     def _shuffled(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
         left, right = values >> self._half, values & self._mask
         for key in self._keys:
-            left, right = right, left ^ (_mixed(right ^ key) & self._mask)
+            left, right = right, left ^ (mixed(right ^ key) & self._mask)
         return (left << self._half) | right
 
 
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit in changes half of the bits out."""
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit in changes half of the bits out.
+
+    Args:
+        values: any shape.
+
+    Returns:
+        The same shape.
+    """
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -85,7 +92,7 @@ def uniform(sample_ids: Indices, stream: int, seed: int, epoch: int) -> NDArray[
         The same shape, each of [0, 1).
     """
     values = sample_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _key(stream, seed, epoch)
-    return (_mixed(_mixed(values)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (mixed(mixed(values)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 @lru_cache(maxsize=64)

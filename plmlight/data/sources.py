@@ -73,7 +73,7 @@ class Source:
         return (memory / key).read_text()
 
 
-def resolve(files: str | Sequence[str]) -> list[Source]:
+def resolve(files: str | Sequence[str], kind: Kind | None = None) -> list[Source]:
     """Finds what the user named.
 
     Args:
@@ -87,6 +87,8 @@ def resolve(files: str | Sequence[str]) -> list[Source]:
               ``save_to_disk``; the split is ``train`` unless given;
             - ``python-stdlib``: the source text of this Python's standard library.
 
+        kind: what each file is, whatever its name says; None goes by the name.
+
     Returns:
         The sources, never none.
 
@@ -97,10 +99,10 @@ def resolve(files: str | Sequence[str]) -> list[Source]:
     names = [files] if isinstance(files, str) else list(files)
     if not names:
         raise ValueError("files: no file was named")
-    return [source for name in names for source in _resolve_one(name)]
+    return [source for name in names for source in _resolve_one(name, kind)]
 
 
-def _resolve_one(name: str) -> list[Source]:
+def _resolve_one(name: str, kind: Kind | None) -> list[Source]:
     if name == "python-stdlib":
         return _standard_library()
     if name.startswith(DATASET):
@@ -109,12 +111,13 @@ def _resolve_one(name: str) -> list[Source]:
     if system.isdir(path):
         return _below(system, path, name, system.find(path, withdirs=False, detail=True))
     if system.exists(path):
-        return [Source(name, _kind(name), system.size(path))]
+        return [Source(name, kind or _kind(name), system.size(path))]
     if any(character in name for character in "*?["):
         found = {file: entry for file, entry in system.glob(path, detail=True).items() if entry["type"] == "file"}
         if not found:
             raise FileNotFoundError(f"{name}: no file matches")
-        return [Source(_full(system, file), _kind(file), found[file]["size"], named=False) for file in sorted(found)]
+        entries = [(file, found[file]["size"]) for file in sorted(found)]
+        return [Source(_full(system, file), kind or _kind(file), size, named=False) for file, size in entries]
     raise FileNotFoundError(f"{name}: no such file or folder{_nearest_sibling(system, path, name)}")
 
 
