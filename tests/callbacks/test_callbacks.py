@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ExponentialMovingAverage, Throughput
 from plmlight.callbacks.throughput import flops_per_token, peak_flops
-from plmlight.networks.gpt import GPT
-from plmlight.tasks import CausalLM, task_from_checkpoint
+from plmlight.networks import ALBERT, BERT, GPT
+from plmlight.tasks import CausalLM, MaskedLM, task_from_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 
@@ -153,3 +153,14 @@ def test_checkpoints_without_validation_keep_the_last(tmp_path: Path) -> None:
 def test_a_run_shorter_than_its_first_validation_keeps_the_last(tmp_path: Path) -> None:
     trainer(tmp_path, 6, Checkpoints(), num_sanity_val_steps=0).fit(small(), loader(), loader())
     assert sorted(os.listdir(tmp_path)) == ["last.ckpt"]
+
+
+def test_flops_count_a_shared_layer_as_often_as_it_is_applied() -> None:
+    alone, shared = (MaskedLM(network=ALBERT(50, 16, 4, 2, d_embedding=8, num_groups=n)) for n in (4, 1))
+    assert flops_per_token(shared, 10) == flops_per_token(alone, 10)
+
+
+def test_flops_count_the_head_only_where_there_are_labels() -> None:
+    task = MaskedLM(network=BERT(50, 16, 2, 2))
+    saved = flops_per_token(task, 10) - flops_per_token(task, 10, 0.25)
+    assert saved == pytest.approx(6 * 0.75 * sum(p.numel() for p in task.head.parameters()))
