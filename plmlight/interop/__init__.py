@@ -1,7 +1,7 @@
 from plmlight.interop.albert import ALBERT_FAMILY
 from plmlight.interop.bert import BERT_FAMILY
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
-from plmlight.interop.family import Architecture, Family, Rule, Setting, always, choice, same
+from plmlight.interop.family import Architecture, Family, Rule
 from plmlight.interop.filling import fill, filled
 from plmlight.interop.folder import fetch
 from plmlight.interop.gpt import GPT2, OPENAI_GPT
@@ -9,6 +9,7 @@ from plmlight.interop.pooling import pooling_files, read_pooling
 from plmlight.interop.pretrained import Pretrained, load_network, stored_arguments
 from plmlight.interop.reading import Imported, import_folder
 from plmlight.interop.roberta import ROBERTA_FAMILY, XLM_ROBERTA_FAMILY
+from plmlight.interop.setting import Setting, always, choice, same
 from plmlight.interop.writing import write_folder
 from plmlight.interop.xlm import XLM_FAMILY
 

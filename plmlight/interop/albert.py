@@ -12,7 +12,8 @@ from plmlight.interop.bert import (
     SEGMENTS,
     settings,
 )
-from plmlight.interop.family import Architecture, Family, Rule, choice, padding, same, with_bias
+from plmlight.interop.family import Architecture, Family, Rule, with_bias
+from plmlight.interop.setting import choice, padding, same
 
 _LAYER = "encoder.albert_layer_groups.{i}.albert_layers.0"
 

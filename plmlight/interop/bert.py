@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.interop.family import Architecture, Family, Rule, Setting, choice, padding, same, width, with_bias
+from plmlight.interop.family import Architecture, Family, Rule, with_bias
+from plmlight.interop.setting import Setting, choice, padding, same, width
 
 ACTIVATIONS = {
     "gelu": "gelu",

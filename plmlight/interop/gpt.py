@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.interop.family import Architecture, Family, Rule, Setting, always, choice, same
+from plmlight.interop.family import Architecture, Family, Rule
+from plmlight.interop.setting import Setting, always, choice, same
 
 
 def _read_padding(config: Mapping[str, Any]) -> int:

@@ -15,7 +15,8 @@ from plmlight.interop.bert import (
     REQUIRED,
     settings,
 )
-from plmlight.interop.family import Architecture, Family, Rule, Setting, choice, padding, same, with_bias
+from plmlight.interop.family import Architecture, Family, Rule, with_bias
+from plmlight.interop.setting import Setting, choice, padding, same
 
 _PADDING = padding(1)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.interop.family import Architecture, Family, Rule, Setting, padding, same, with_bias
+from plmlight.interop.family import Architecture, Family, Rule, with_bias
+from plmlight.interop.setting import Setting, padding, same
 
 
 def _languages(config: Mapping[str, Any]) -> int:
