@@ -28,7 +28,7 @@ class DocumentCorpus(Corpus):
             one folder that ``plmlight prepare --sentences true`` wrote.
         tokenizer: a tokenizer.json or a folder with one. None trains one on ``files``. It must have ``[CLS]`` and
             ``[SEP]``, or ``<s>`` and ``</s>``.
-        tokenizer_kind: what to train: wordpiece has these.
+        tokenizer_kind: what to train: wordpiece, roberta, albert and xlm have these.
         tokenizer_vocab_size: its size at most.
         tokenizer_lowercase: lower the case of all text, and leave out accents, in the tokenizer that is trained.
         validation_files: text to validate on. None takes a part of ``files``.

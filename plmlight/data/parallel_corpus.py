@@ -26,7 +26,7 @@ class ParallelCorpus(Corpus):
         languages: the names of source and target; their numbers are 0 and 1.
         tokenizer: a tokenizer.json or a folder with one. None trains one on both sides of ``files``. It must have
             ``[CLS]`` and ``[SEP]``, or ``<s>`` and ``</s>``.
-        tokenizer_kind: what to train: wordpiece has these.
+        tokenizer_kind: what to train: wordpiece, roberta, albert and xlm have these.
         tokenizer_vocab_size: its size at most, for both languages.
         tokenizer_lowercase: lower the case of all text, and leave out accents, in the tokenizer that is trained.
         validation_files: text to validate on. None takes a part of ``files``.
