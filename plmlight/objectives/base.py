@@ -14,7 +14,8 @@ from plmlight.objectives.keyed_random import KeyedRandom
 
 Batch = dict[str, Tensor]
 """``input_ids``, ``attention_mask``, ``labels`` [B, T] int64 (-100 is no label), ``sample_ids`` [B], ``epoch`` [], and
-what a task adds."""
+what a task adds. For encoders the data may give ``token_type_ids`` (segments or languages), ``position_ids`` (where
+they restart within a row) and ``word_starts`` (1 where a word begins) [B, T], ``pair_labels`` [B] (0: a true pair)."""
 
 Parts = dict[str, tuple[Tensor, Tensor]]
 """The parts of a loss by name, each a sum and the count that makes it a mean: float32 scalars."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,13 @@ import yaml
 
 from plmlight.cli import main
 from plmlight.interop import read_checkpoint
-from plmlight.objectives import LinearRate, NextSentencePrediction, SpanMasking, WholeWordMasking
+from plmlight.objectives import (
+    LinearRate,
+    NextSentencePrediction,
+    SpanMasking,
+    TranslationLanguageModelling,
+    WholeWordMasking,
+)
 from plmlight.tasks import MaskedLM, task_from_checkpoint
 
 NETWORK = "{class_path: BERT, init_args: {d_model: 16, num_layers: 1, num_heads: 2, d_ff: 32, max_length: 16}}"
@@ -153,6 +160,53 @@ def test_without_a_pair_objective_no_pairs_are_drawn(work: Path) -> None:
     assert paired(work, "--data.max_length", "12") == 0
     data = saved()["data"]["init_args"]
     assert (data["pairs"], data["max_length"]) == ("none", 12)
+
+
+DOCUMENTS = "".join(
+    "".join(f"The {n} running foxes jumped over {(n + k) % 7} houses. " for k in range(2 + n % 4)) + "\n\n"
+    for n in range(60)
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "objective", "pair_objective", "pairs"),
+    [
+        ("BERT", "WholeWordMasking", "NextSentencePrediction", "next"),
+        ("ALBERT", "SpanMasking", "SentenceOrderPrediction", "order"),
+    ],
+)
+def test_documents_give_the_pairs_that_are_learned(
+    work: Path, network: str, objective: str, pair_objective: str, pairs: str
+) -> None:
+    (work / "documents.txt").write_text(DOCUMENTS)
+    words = ["--model", "MaskedLM", "--model.network", network, "--model.network.max_length", "32"]
+    words += ["--model.network.d_model", "16", "--model.network.num_layers", "1", "--model.network.num_heads", "2"]
+    words += ["--model.objective", objective, "--model.pair_objective", pair_objective, "--data", "DocumentCorpus"]
+    words += ["--data.files", "documents.txt", "--data.tokenizer_vocab_size", "80", "--data.validation_fraction", "0.2"]
+    (work / "recipe.yaml").write_text(yaml.safe_dump({"trainer": yaml.safe_load(CONFIG)["trainer"]}))
+    assert fit(*words, "--trainer.val_check_interval", "1") == 0
+    data = saved()["data"]["init_args"]
+    assert (data["pairs"], data["max_length"]) == (pairs, 32)
+    assert type(task().objective).__name__ == objective
+    with open("runs/a/logs/version_0/metrics.csv") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["val_pair_accuracy"]]
+    assert len(rows) == 2
+    for row in rows:
+        assert float(row["val_loss"]) == pytest.approx(float(row["val_mlm_loss"]) + float(row["val_pair_loss"]))
+
+
+def test_a_translation_is_learned_from_parallel_text(work: Path) -> None:
+    for language, word in (("en", "apples"), ("de", "Äpfel")):
+        (work / f"text.{language}").write_text("".join(f"{n} {word} {n * 3 % 7} .\n" for n in range(100)))
+    words = ["--model", "MaskedLM", "--model.network", "XLM", "--model.network.num_token_types", "2"]
+    words += ["--model.network.d_model", "16", "--model.network.num_layers", "1", "--model.network.num_heads", "2"]
+    words += ["--model.network.max_length", "24", "--model.objective", "TranslationLanguageModelling"]
+    words += ["--data", "plmlight.data.ParallelCorpus", "--data.files", "[text.en, text.de]"]
+    words += ["--data.tokenizer_vocab_size", "80"]
+    (work / "recipe.yaml").write_text(yaml.safe_dump({"trainer": yaml.safe_load(CONFIG)["trainer"]}))
+    assert fit(*words) == 0
+    assert saved()["data"]["init_args"]["max_length"] == 24
+    assert isinstance(task().objective, TranslationLanguageModelling)
 
 
 def line_of(capsys: pytest.CaptureFixture[str], run: Any) -> str:
