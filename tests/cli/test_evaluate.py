@@ -15,6 +15,7 @@ from plmlight.networks import BERT, GPT
 from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Task, TorchEmbeddingModel
 from plmlight.text import file_hash, train_tokenizer
 from tests.runtime.bundles import byte_tokenizer, make_bundle
+from tests.runtime.encoders import small_embedder, small_encoder
 
 LINES = [f"line {i}: the quick brown fox and {i * i}" for i in range(40)]
 
@@ -28,20 +29,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty.txt").write_text("")
     rows = (f"{LINES[i]},{LINES[-i - 1]},{i % 7}" for i in range(20))
     (folder / "pairs.csv").write_text("sentence1,sentence2,score\n" + "\n".join(rows) + "\n")
+    words = ["Paris", "is", "the", "capital", "of", "France", "she", "opened", "door", "and", "went", "into", "garden"]
+    rows = (f"{words[i]} {words[i + 1]},{words[-i - 1]} the {words[i]},{i % 5}" for i in range(12))
+    (folder / "words.csv").write_text("\n".join(rows) + "\n")
     for name in ("gpt", "other"):
         task: Task = CausalLM(GPT(vocab_size=257, d_model=16, num_layers=1, num_heads=2, max_length=32))
         task.tokenizer = byte_tokenizer()
         write_checkpoint(task, folder / f"{name}.ckpt")
-    words = train_tokenizer(LINES, "wordpiece", 60)
+    pieces = train_tokenizer(LINES, "wordpiece", 60)
     cut = CausalLM(GPT(vocab_size=60, d_model=16, num_layers=1, num_heads=2, max_length=32))
-    cut.tokenizer = words
+    cut.tokenizer = pieces
     write_checkpoint(cut, folder / "words.ckpt")
     network = {"vocab_size": 60, "d_model": 16, "num_layers": 1, "num_heads": 2, "d_ff": 32, "max_length": 32}
     for name, encoder in (
         ("bert", MaskedLM(BERT(**network))),  # type: ignore[arg-type]
         ("embedding", SentenceEmbedding(BERT(**network))),  # type: ignore[arg-type]
     ):
-        encoder.tokenizer = words
+        encoder.tokenizer = pieces
         write_checkpoint(encoder, folder / f"{name}.ckpt")
     bare = CausalLM(GPT(vocab_size=257, d_model=16, num_layers=1, num_heads=2, max_length=32))
     write_checkpoint(bare, folder / "bare.ckpt")
@@ -129,6 +133,24 @@ def test_an_embedding_has_a_similarity(folder: Path) -> None:
     expected = spearmanr(cosines, [i % 7 for i in range(20)]).statistic
     assert result["values"]["spearman"]["value"] == pytest.approx(expected, abs=1e-3)
     assert result["counts"] == {"pairs": 20, "texts": 40}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["filling", "embedding"])
+def test_an_encoder_s_bundle_measures_as_its_model(
+    folder: Path, filling_bundle: Path, embedding_bundle: Path, task: str
+) -> None:
+    model: Task
+    if task == "filling":
+        bundle, model, data = filling_bundle, small_encoder(pairs=True), "text.txt"
+    else:
+        bundle, model, data = embedding_bundle, small_embedder(normalise=True), "words.csv"
+    write_checkpoint(model, folder / "model.ckpt")
+    words = ["--data", str(folder / data), "--baseline", str(folder / "model.ckpt"), "--limit", "12", "--samples", "9"]
+    result = run(folder, str(bundle), *words, "--threads", "1")
+    for name, found in result["values"].items():
+        assert found["value"] == pytest.approx(result["baseline"]["values"][name]["value"], rel=1e-4)
+    assert result["counts"] == result["baseline"]["counts"]
 
 
 @pytest.mark.parametrize(
