@@ -25,9 +25,7 @@ def main(command: str, argv: list[str]) -> int:
     arguments.add_argument("bundle", type=str, help="the folder that export wrote")
     arguments.add_argument("--provider", type=str, default="auto", help="auto, cpu, cuda or tensorrt")
     arguments.add_argument("--threads", type=int, default=None, help="threads of the CPU; all allowed by default")
-    arguments.add_argument(
-        "--graph", type=str, default=None, help="of a decoder: in_place or portable; the bundle's default"
-    )
+    arguments.add_argument("--graph", type=str, default=None, help="a decoder's in_place or portable")
     values = parse(arguments, argv)
 
     from plmlight import runtime

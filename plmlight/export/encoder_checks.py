@@ -149,10 +149,13 @@ def shape_checks(
         detail = f"largest difference of {what} from torch over all tested shapes, padded left and right"
         measure = functools.partial(_shapes, reference, graph, run, measurements, relative=False)
         yield judge("output error", graph, limits.logit_error, "at most", detail, measure)
-    if limits.relative_logit_error is not None:
+    limit = limits.relative_logit_error
+    if "logits" not in what and limits.relative_hidden_error is not None:
+        limit = limits.relative_hidden_error
+    if limit is not None:
         detail = f"largest relative error of {what} over all tested shapes: root mean square difference over the spread"
         measure = functools.partial(_shapes, reference, graph, run, measurements, relative=True)
-        yield judge("relative output error", graph, limits.relative_logit_error, "at most", detail, measure)
+        yield judge("relative output error", graph, limit, "at most", detail, measure)
 
 
 def _shapes(

@@ -60,6 +60,7 @@ class Limits:
         logit_error: the most that any logit, or any number of another output, may differ, on shapes not used for
             tracing.
         relative_logit_error: the same, as the root mean square difference over the spread of torch's.
+        relative_hidden_error: the same of hidden states and embeddings; ``relative_logit_error`` by default.
         greedy_agreement: the share of greedy answers that equal torch's token for token, or of masks that are filled
             with the same token.
         top1_agreement: the share of positions at which the likeliest token is torch's, near ties excused: along texts
@@ -71,6 +72,7 @@ class Limits:
 
     logit_error: float | None = None
     relative_logit_error: float | None = None
+    relative_hidden_error: float | None = None
     greedy_agreement: float | None = None
     top1_agreement: float | None = None
     loss_increase: float | None = None

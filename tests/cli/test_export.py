@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from plmlight.cli import main
 from plmlight.export import bundle as bundle_module
@@ -71,6 +72,21 @@ def test_tokenizer_can_be_named(checkpoint: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "tokenizer").mkdir()
     save_tokenizer(tokenizer, tmp_path / "tokenizer")
     assert export(tmp_path, tmp_path / "bare.ckpt", "--tokenizer", str(tmp_path / "tokenizer")) == 0
+
+
+def test_hugging_face_folder_of_an_encoder_becomes_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from plmlight import runtime
+    from tests.runtime.encoders import small_embedder, wordpiece
+
+    task = small_embedder(pooling="cls", normalise=True)
+    task.save_pretrained(str(tmp_path / "folder"))
+    save_tokenizer(wordpiece(), tmp_path / "folder")
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("[portable]", "[in_place, portable]"))
+    assert export(tmp_path, tmp_path / "folder") == 0, capsys.readouterr()
+    ids = torch.tensor([wordpiece().encode("the garden").ids])
+    with torch.inference_mode():
+        expected = task(ids)["sentence_embedding"][0].numpy()
+    assert np.abs(runtime.load(tmp_path / "out").embed(["the garden"])[0] - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_a_terminal_shows_the_beginning_of_a_vector(embedding_bundle: Path, monk
         (
             "embedding",
             ["--top_k", "3"],
-            "--top_k is not for .*, which embeds texts: its own options are --token_type_id",
+            "--top_k is not for .*, which embeds texts: .* --token_type_id",
         ),
         ("filling", ["--echo"], "--echo is not for"),
         ("filling", [], r"text 0 has no mask: write \[MASK\] where"),

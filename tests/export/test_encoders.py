@@ -135,7 +135,7 @@ def test_a_changed_weight_fails_every_check(
 
 
 def test_a_quantised_recipe_is_judged_by_its_own_limits(tmp_path: Path) -> None:
-    limits = Limits(relative_logit_error=0.05, cosine_mean=0.99, cosine_min=0.98)
+    limits = Limits(relative_logit_error=1e-9, relative_hidden_error=0.05, cosine_mean=0.99, cosine_min=0.98)
     recipe = Recipe("int8", limits, quantisation=Quantisation())
     verdict = export_bundle(small_embedder(bert(), pooling="pooler"), recipe, tmp_path / "bundle")
     assert verdict.passed, verdict.summary()
