@@ -135,8 +135,8 @@ def test_labels_are_what_was_there(cls: type[Masking]) -> None:
 @pytest.mark.parametrize("cls", ALL)
 def test_random_tokens_are_any_ordinary_ones(cls: type[Masking]) -> None:
     rows_ = rows()
-    batch = objective(cls, mask_share=0.0, random_share=1.0).corrupt(rows_, key())
-    counts = torch.bincount(batch["input_ids"][chosen(batch)], minlength=V)[5:]
+    batch = objective(cls, rate=0.3, mask_share=0.5, random_share=0.5).corrupt(rows_, key())
+    counts = torch.bincount(batch["input_ids"][chosen(batch) & (batch["input_ids"] != MASK)], minlength=V)[5:]
     assert int(counts.min()) > 0
     assert float(counts.double().std() / counts.double().mean().sqrt()) == pytest.approx(1.0, abs=0.1)  # Poisson's
 
@@ -207,6 +207,21 @@ def test_words_do_not_go_on_in_another_document() -> None:
     assert torch.equal(hidden[:, 0], hidden[:, 2])
     assert torch.equal(hidden[:, 3], hidden[:, 7])
     assert not torch.equal(hidden[:, 2], hidden[:, 3])
+
+
+def test_words_end_where_the_tokenizer_says() -> None:
+    """XLM's pieces: those with `</w>` end a word."""
+    vocabulary = {"a": 0, "b</w>": 1, "<unk>": 2, "<mask>": 3}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], end_of_word_suffix="</w>", unk_token="<unk>"))
+    tokenizer.add_special_tokens(["<unk>", "<mask>"])
+    made = WholeWordMasking(rate=0.5)
+    made.use_tokenizer(tokenizer)
+    hidden = chosen(made.corrupt({"input_ids": torch.tensor([[0, 0, 1, 0, 1, 1]] * 200)}, key(200)))
+    words = [hidden[:, first:last] for first, last in ((0, 3), (3, 5), (5, 6))]
+    for word in words:
+        assert torch.equal(word.all(1), word.any(1))
+    for one, other in ((0, 1), (1, 2)):
+        assert not torch.equal(words[one][:, 0], words[other][:, 0])
 
 
 def spans(**arguments: Any) -> tuple[Batch, Tensor, Tensor]:
