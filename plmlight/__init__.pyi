@@ -6,6 +6,7 @@ from . import optim as optim
 from . import runtime as runtime
 from . import tasks as tasks
 from .data import DocumentCorpus as DocumentCorpus
+from .data import ParallelCorpus as ParallelCorpus
 from .data import TextCorpus as TextCorpus
 from .loading import load as load
 from .networks import ALBERT as ALBERT

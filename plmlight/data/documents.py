@@ -17,8 +17,6 @@ from plmlight.data.sampling import Indices, uniform
 from plmlight.data.shards import Shards
 
 Pairs = Literal["none", "next", "order"]
-_SHORTER, _TARGET, _CUT, _LABEL, _OTHER = range(5)
-"""Streams of random numbers."""
 _AT_ONCE = 2**20  # sentences that are packed at a time
 
 
@@ -219,21 +217,18 @@ class PairSamples:
         return self._rows.lay_out(parts, sample_ids, epoch) | {"pair_labels": torch.from_numpy(labels)}
 
     def _drawn(self, sample_ids: Indices, epoch: int) -> tuple[Parts, Indices]:
-        def draw(stream: int, below: Indices | int = 1) -> Indices:
-            drawn = uniform(sample_ids, stream, self._seed, epoch)
-            return (drawn * below).astype(np.int64)
-
+        shorter, target, cut, label, elsewhere = uniform(sample_ids, 5, self._seed, epoch)
         starts = self._starts.array
         first, last = self._stretches[sample_ids].T
-        shorter = uniform(sample_ids, _SHORTER, self._seed, epoch) < self._short
-        limit = np.where(shorter, 2 + draw(_TARGET, self._capacity - 1), self._capacity)
+        drawn = 2 + (target * (self._capacity - 1)).astype(np.int64)
+        limit = np.where(shorter < self._short, drawn, self._capacity)
         last = np.clip(np.searchsorted(starts, starts[first] + limit, "right") - 1, first + 2, last)
-        middle = first + 1 + draw(_CUT, last - first - 1)
-        labels = (uniform(sample_ids, _LABEL, self._seed, epoch) < 0.5).astype(np.int64)
-        begin = np.stack([starts[first], starts[middle]], 1)  # [n, 2]
-        end = np.stack([starts[middle], starts[last]], 1)
+        middle = first + 1 + (cut * (last - first - 1)).astype(np.int64)
+        labels = (label < 0.5).astype(np.int64)
+        begin = starts[np.stack([first, middle], 1)]  # [n, 2]
+        end = starts[np.stack([middle, last], 1)]
         if self._pairs == "next":
-            other, after = self._elsewhere(first, end[:, 1] - begin[:, 1], draw)
+            other, after = self._elsewhere(first, end[:, 1] - begin[:, 1], elsewhere)
             begin[:, 1] = np.where(labels, starts[other], begin[:, 1])
             end[:, 1] = np.where(labels, starts[after], end[:, 1])
         whole = end - begin
@@ -244,12 +239,12 @@ class PairSamples:
             begin[swapped], lengths[swapped] = begin[swapped, ::-1], lengths[swapped, ::-1]
         return Parts(begin, lengths), labels
 
-    def _elsewhere(self, first: Indices, wanted: Indices, draw: Any) -> tuple[Indices, Indices]:
+    def _elsewhere(self, first: Indices, wanted: Indices, drawn: NDArray[np.float64]) -> tuple[Indices, Indices]:
         """Sentences of other documents than that of a sentence, about as many tokens as wanted."""
         starts, documents, before = self._starts.array, self._documents, self._before
         own = np.searchsorted(documents[:, 0], first, "right") - 1
         size = before[own + 1] - before[own]
-        number = draw(_OTHER, before[-1] - size)
+        number = (drawn * (before[-1] - size)).astype(np.int64)
         number += np.where(number >= before[own], size, 0)
         document = np.searchsorted(before, number, "right") - 1
         begin = documents[document, 0] + number - before[document]

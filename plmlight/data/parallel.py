@@ -132,7 +132,8 @@ class SentencePairs:
             raise ValueError(f"{shards.folder}: holds no parallel text; name its two files instead")
         empty = np.diff(shards.sentences).reshape(-1, 2) == 0
         for number, side in np.argwhere(empty & ~empty.all(1, keepdims=True))[:1]:
-            raise ValueError(f"{name}: line {number + 1} of the {('source', 'target')[side]} has nothing but controls")
+            which = ("source", "target")[side]
+            raise ValueError(f"{name}: line {number + 1} of the {which} has nothing but control characters")
         return cls(Mapped(shards.sentences), np.flatnonzero(~empty.any(1)))
 
     def split(self, tokens: NDArray[Any], fraction: float) -> tuple[SentencePairs, SentencePairs]:
@@ -163,8 +164,8 @@ class SentencePairs:
 class TranslationSamples:
     """Sentences with their translations, each language in its own frame and with positions of its own.
 
-    ``<s> source </s> <s> target </s>`` (Lample and Conneau 2019, arXiv:1901.07291, section 3.3). Pairs that are too long
-    lose the ends of both sides.
+    ``<s> source </s> <s> target </s>`` (Lample and Conneau 2019, arXiv:1901.07291, section 3.3). Pairs that are too
+    long lose the ends of both sides.
 
     Args:
         pairs: which.
@@ -195,7 +196,7 @@ class TranslationSamples:
         return self._parts(sample_ids).totals(self._rows.form)
 
     def batch(self, sample_ids: Indices, epoch: int) -> dict[str, Tensor]:
-        """Reads samples: `Rows.lay_out`, the languages as ``token_type_ids``, and ``position_ids``."""
+        """Reads samples: `Rows.lay_out`, languages as ``token_type_ids``, and ``position_ids``."""
         parts = self._parts(np.maximum(sample_ids, 0))
         batch = self._rows.lay_out(parts, sample_ids, epoch)
         positions = torch.arange(batch["input_ids"].shape[1])

@@ -79,22 +79,22 @@ def epoch_offset(limit: int, seed: int, epoch: int) -> int:
     return int(np.random.default_rng([seed, epoch, 1]).integers(limit + 1))
 
 
-def uniform(sample_ids: Indices, stream: int, seed: int, epoch: int) -> NDArray[np.float64]:
+def uniform(sample_ids: Indices, num_streams: int, seed: int, epoch: int) -> NDArray[np.float64]:
     """Random numbers that are a function of where they are used, not of how many were drawn before.
 
     Args:
-        sample_ids: any shape, int64.
-        stream: tells apart what is drawn for different purposes.
+        sample_ids: [n].
+        num_streams: how many numbers each sample gets, for different purposes.
         seed: of at least 0.
         epoch: of at least 0.
 
     Returns:
-        The same shape, each of [0, 1).
+        [num_streams, n], each of [0, 1).
     """
-    values = sample_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _key(stream, seed, epoch)
+    values = sample_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _keys(num_streams, seed, epoch)
     return (mixed(mixed(values)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-@lru_cache(maxsize=64)
-def _key(stream: int, seed: int, epoch: int) -> np.uint64:
-    return np.uint64(np.random.SeedSequence([seed, epoch, 2, stream]).generate_state(1, np.uint64)[0])
+@lru_cache(maxsize=8)
+def _keys(num_streams: int, seed: int, epoch: int) -> NDArray[np.uint64]:
+    return np.random.SeedSequence([seed, epoch, 2]).generate_state(num_streams, np.uint64).astype(np.uint64)[:, None]

@@ -11,6 +11,7 @@ from plmlight.text import save_tokenizer, train_tokenizer
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLMLIGHT_CACHE", str(tmp_path / "cache"))
     save_tokenizer(train_tokenizer(["abc"], "byte", 257), tmp_path / "tok")
     (tmp_path / "a.jsonl").write_text('{"text": "first"}\n{"text": "second"}\n')
     return tmp_path
@@ -38,6 +39,19 @@ def test_prepared_again_in_place(here: Path) -> None:
     assert status(words) == 0
     assert status([*words, "--end_of_document", "false"]) == 0
     assert Shards(here / "out").manifest.tokens == 11
+
+
+def test_sentences_are_kept_where_documents_need_them(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "b.txt").write_text("One. Two!\n\nThree. 四。")
+    words = ["b.txt", "--tokenizer", "tok", "--output", "out", "--document", "paragraph", "--sentences", "true"]
+    assert status([*words, "--whole_words", "jieba"]) == 0
+    shards = Shards(here / "out")
+    assert shards.sentences is not None
+    assert shards.words is not None
+    assert shards.sentences.tolist() == [0, 4, 9, 15, 22]
+    assert shards.documents.tolist() == [0, 9, 22]
+    assert shards.words.tolist()[:9] == [1, 0, 0, 1, 0, 1, 0, 0, 1]
+    assert ", 4 sentences" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ class Varied:
         return {"samples": self._size}
 
     def lengths(self, sample_ids: Indices, epoch: int) -> Indices:
-        return 1 + (uniform(sample_ids, 0, 0, epoch) ** 2 * 64).astype(np.int64)
+        lengths: Indices = 1 + (uniform(sample_ids, 1, 0, epoch)[0] ** 2 * 64).astype(np.int64)
+        return lengths
 
     def batch(self, sample_ids: Indices, epoch: int) -> Batch:
         lengths = np.where(sample_ids < 0, 0, self.lengths(sample_ids, epoch))

@@ -93,7 +93,7 @@ def test_loaders_give_each_pair_once_within_the_budget(tmp_path: Path) -> None:
         (["a", "b"], ["a", "b", "c", "d"], r"a\.en has 2 lines, but .*a\.de\.gz has 4"),
         (["a", " ", "c"], ["a", "b", "c"], r"a\.en:2: is empty, but .*a\.de\.gz:2 is not"),
         (["a", "", "c", "d"], ["a", "", "", "d"], r"a\.de\.gz:3: is empty, but .*a\.en:3 is not"),
-        (["a", "b"], ["a", "\x01"], r"line 2 of the target has nothing but controls"),
+        (["a", "b"], ["a", "\x01"], r"line 2 of the target has nothing but control characters"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, source: list[str], target: list[str], message: str) -> None:

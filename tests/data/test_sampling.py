@@ -43,8 +43,8 @@ def test_offsets_cover_their_range() -> None:
 
 def test_uniform_numbers_are_keyed_and_even() -> None:
     ids = np.arange(20_000)
-    drawn = uniform(ids, 0, 1, 0)
-    assert np.array_equal(drawn[[5, 3]], uniform(np.array([5, 3]), 0, 1, 0))
+    drawn, second = uniform(ids, 2, 1, 0)
+    assert np.array_equal(drawn[[5, 3]], uniform(np.array([5, 3]), 1, 1, 0)[0])
     assert np.abs(np.histogram(drawn, 20, (0, 1))[0] - 1000).max() < 150
-    for other in (uniform(ids, 1, 1, 0), uniform(ids, 0, 2, 0), uniform(ids, 0, 1, 1), np.roll(drawn, 1)):
+    for other in (second, uniform(ids, 1, 2, 0)[0], uniform(ids, 1, 1, 1)[0], np.roll(drawn, 1)):
         assert abs(np.corrcoef(drawn, other)[0, 1]) < 0.03
