@@ -16,7 +16,7 @@ _CLOSING = frozenset("”’」』》〉）】)]»")
 _GOES_ON = frozenset("，、：,:.!?…。！？；;｡．")
 _OPENING = "\"'“‘「『《〈（【([«-–—*_"
 _EAST = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-_SPACED_QUOTE = re.compile(r'\s+"(?=\s|$)')
+_SPACED_CLOSING = re.compile(r'\s+([")\]])(?=\s|$)')
 _INITIALS = re.compile(r"(?:\w\.)+\w")
 
 
@@ -132,9 +132,9 @@ def _end(text: str, paragraph: int, begin: int, match: re.Match[str], end: int) 
     if following and not following.isspace():
         return at if _EAST.match(following.lstrip("“‘") or text[at + 1 : at + 2]) else None
     closed = at > match.end()
-    quote = _SPACED_QUOTE.match(text, at, end)
-    if quote and text.count('"', paragraph, quote.end()) % 2 == 0:
-        at, closed = quote.end(), True
+    spaced = _SPACED_CLOSING.match(text, at, end)
+    if spaced and (spaced[1] != '"' or text.count('"', paragraph, spaced.end()) % 2 == 0):
+        at, closed = spaced.end(), True
     rest = text[at : at + 64].lstrip()
     if stops in ("...", "…") and re.match(r"I\b", rest) and not closed:
         return None

@@ -22,6 +22,7 @@ from plmlight.data.sentences import sentence_pieces, split_sentences
         "Visit www.example.com or v1.2.3 now.| Yahoo! is old.",
         "He ( 24 in ) was here .| The rest , too .| all lower .| yes ?",
         'He said " go . "| The other said " no " .| Fine .',
+        "It was new ( as they say . )| Then old .",
         "A wrapped\nline goes on.| Next\nline.",
         "A heading\n\n|The text.",
         "= A =\n| = B =",
