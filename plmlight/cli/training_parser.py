@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from pydoc import locate
 from typing import Any, ClassVar, NoReturn
 
@@ -87,6 +88,14 @@ def explain_class(message: str) -> str | None:
 def _names_below(role: type) -> Iterable[str]:
     below: list[type] = role.__subclasses__()
     for cls in below:
-        if not getattr(cls, "__abstractmethods__", None) and not cls.__name__.startswith("_"):
+        if not getattr(cls, "__abstractmethods__", None) and _is_public(cls):
             yield cls.__name__
         yield from _names_below(cls)
+
+
+def _is_public(cls: type) -> bool:
+    """Whether a class may be named in a configuration: a user's own, or what a package but nn hands out."""
+    package = cls.__module__.split(".")[:2]
+    if package[0] != "plmlight":
+        return not cls.__name__.startswith("_")
+    return package[-1] != "nn" and getattr(import_module(".".join(package)), cls.__name__, None) is cls

@@ -262,6 +262,12 @@ WRONG = {
 }
 
 
+def test_no_block_is_offered_as_a_network(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = line_of(capsys, lambda: fit("--model.network", "Quux"))
+    assert said.count("'ALBERT'") == 1
+    assert "PostNormEncoder" not in said
+
+
 @pytest.mark.parametrize(("words", "line"), WRONG.values(), ids=WRONG.keys())
 def test_wrong_input_is_one_line_and_status_2(
     work: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str
