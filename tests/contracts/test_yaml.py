@@ -63,13 +63,16 @@ def test_a_network_is_built(path: Path) -> None:
 @pytest.mark.parametrize("path", TRAINING, ids=name)
 def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.txt").write_text("".join(f"line {i}: {i * i} is the square of {i}\n" for i in range(3000)))
+    lines = [f"Line {i}.\tHere {i * i} is the square of {i}!\n" for i in range(3000)]
+    (tmp_path / "parallel.tsv").write_text("".join(lines))
+    (tmp_path / "text.txt").write_text("".join(line + "\n" * (i % 10 == 9) for i, line in enumerate(lines)))
     (tmp_path / "base.yaml").write_text(BASE)
     content = yaml.safe_load(path.read_text())
     whole = "data" in content and "class_path" in content.get("model", {})  # otherwise it is a fragment
     words = [] if whole else ["--config", "base.yaml"]
     words += ["--data" if path.parent.name == "data" else "--config", str(path)]
-    words += ["--data.files", "text.txt", "--data.cache_folder", "cache"]
+    parallel = content.get("data", {}).get("class_path") == "ParallelCorpus"
+    words += ["--data.files", "parallel.tsv" if parallel else "text.txt", "--data.cache_folder", "cache"]
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
