@@ -40,11 +40,15 @@ def main(command: str, argv: list[str]) -> int:
     recipe = load_recipe(values.recipe)
     tokenizer = None if values.tokenizer is None else load_tokenizer(values.tokenizer)
 
+    from plmlight.cli.question import question
     from plmlight.export.bundle import export_bundle
     from plmlight.loading import load
 
     _progress(f"reading {values.checkpoint}")
-    verdict = export_bundle(load(values.checkpoint), recipe, values.output, tokenizer, _progress)
+    task = load(values.checkpoint)
+    if tokenizer is not None:
+        task.tokenizer = tokenizer
+    verdict = export_bundle(task, recipe, values.output, progress=_progress)
     print(verdict.summary())
     output = Path(values.output)
     size = sum(each["bytes"] for each in verdict.files.values())
@@ -54,7 +58,7 @@ def main(command: str, argv: list[str]) -> int:
     if not verdict.passed:
         print(f"plmlight {command}: the verdict fails, so the runtime refuses {output}", file=sys.stderr)
         return 1
-    print(f'next: python -m plmlight infer {output} --text "..."')
+    print(f"next: python -m plmlight infer {output} {question(task)}")
     return 0
 
 

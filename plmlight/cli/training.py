@@ -22,11 +22,12 @@ from lightning.pytorch.loggers import CSVLogger
 
 import plmlight
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, NoProfiler, ProgressBar, StopsCleanly, Throughput
+from plmlight.cli.question import question
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_tokenizer_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
-from plmlight.tasks import MaskedLM, Task, task_from_checkpoint
-from plmlight.text import replace_file, special_token_ids
+from plmlight.tasks import Task, task_from_checkpoint
+from plmlight.text import replace_file
 
 DESCRIPTIONS = {
     "fit": "Trains a task on a corpus.",
@@ -231,10 +232,11 @@ class TrainingCLI(LightningCLI):
         if path is None:
             return
         bundle = Path("bundles") / Path(self.trainer.default_root_dir).name
+        python = self.config.data.init_args.get("files") in ("python-stdlib", ["python-stdlib"])
         print(
             f"\nThe checkpoint is {path}. Next:\n"
             f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"
-            f"  python -m plmlight infer {bundle} {_example(self.model)}"
+            f"  python -m plmlight infer {bundle} {question(self.model, python)}"
         )
 
     def _write_predictions(self, batches: list[dict[str, torch.Tensor]]) -> None:
@@ -245,14 +247,6 @@ class TrainingCLI(LightningCLI):
                 for row in zip(*columns.values(), strict=True):
                     handle.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
         print(f"wrote {path}")
-
-
-def _example(task: Task) -> str:
-    """What to ask a trained task, as arguments of ``infer``."""
-    if isinstance(task, MaskedLM) and task.tokenizer is not None:
-        mask = task.tokenizer.id_to_token(special_token_ids(task.tokenizer)["mask"])
-        return f'--text "The {mask}."'
-    return '--text "def " --max_new_tokens 128'
 
 
 def _quieten() -> None:

@@ -15,7 +15,7 @@ from plmlight.text import TokenizerKind
 class ParallelCorpus(Corpus):
     """Sentences with their translations, tokenised once into memory-mapped shards.
 
-    A sample is ``<s> source </s> <s> target </s>`` (Lample and Conneau 2019, arXiv:1901.07291, section 3.3), with
+    A sample is ``<s> source </s> <s> target </s>`` (Lample and Conneau 2019, arXiv:1901.07291, section 3.4), with
     ``[CLS]`` and ``[SEP]`` in a vocabulary that has these. Samples of similar length make a batch. Batches are
     dictionaries of int64 tensors: ``input_ids``, ``attention_mask``, ``token_type_ids`` (the number of each token's
     language) and ``position_ids`` (which restart with the target) [B, T], ``sample_ids`` [B], ``epoch`` [].

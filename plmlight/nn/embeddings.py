@@ -42,10 +42,14 @@ class Embeddings(nn.Module):
         self.projection = nn.Linear(width, d_model) if d_embedding is not None else None
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Ids [B, T], positions [B, T] or [1, T] and segments [B, T] (0 by default) to vectors [B, T, D]."""
+        """Ids [B, T], positions [B, T] or [1, T] and segments [B, T] (0 by default) to vectors [B, T, D].
+
+        Where there is one segment vector only, all tokens get it, whatever their segment.
+        """
         x = self.tokens(input_ids) + self.positions(position_ids)  # [B, T, E]
         if self.token_types is not None:
-            x = x + (self.token_types.weight[0] if token_type_ids is None else self.token_types(token_type_ids))
+            alike = token_type_ids is None or self.token_types.num_embeddings == 1
+            x = x + (self.token_types.weight[0] if alike else self.token_types(token_type_ids))
         x = self.dropout(self.norm(x))
         out: Tensor = x if self.projection is None else self.projection(x)
         return out

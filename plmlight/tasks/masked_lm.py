@@ -16,6 +16,7 @@ from plmlight.objectives import (
     Objective,
     Outputs,
     SentencePairObjective,
+    TranslationLanguageModelling,
 )
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
@@ -86,6 +87,20 @@ class MaskedLM(Task):
         if self.pair_head is not None:
             outputs["pair_logits"] = self.pair_head(hidden)
         return outputs
+
+    def check_ready(self) -> None:
+        """Refuses translations where the network cannot tell languages apart, beside what every task refuses.
+
+        Raises:
+            ValueError: naming what is missing.
+        """
+        super().check_ready()
+        languages = self.network.num_token_types
+        if isinstance(self.objective, TranslationLanguageModelling) and languages < 2:
+            raise ValueError(
+                f"TranslationLanguageModelling reads two languages, but the network's num_token_types is {languages}: "
+                "set it to their number"
+            )
 
     def prepare(self, batch: Batch, rng: KeyedRandom) -> Batch:
         """Lets the objective hide tokens."""

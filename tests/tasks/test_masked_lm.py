@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from plmlight.data import TextCorpus
 from plmlight.interop import read_checkpoint
-from plmlight.networks.bert import BERT
+from plmlight.networks import BERT, XLM
 from plmlight.objectives import (
     KeyedRandom,
     LinearRate,
@@ -22,6 +22,7 @@ from plmlight.objectives import (
     NextSentencePrediction,
     SentenceOrderPrediction,
     SpanMasking,
+    TranslationLanguageModelling,
     WholeWordMasking,
 )
 from plmlight.optim import Constant, OptimizerFactory
@@ -337,3 +338,13 @@ def test_masks_and_weights_are_the_same_for_any_workers_and_after_a_resume(
         assert_same(rest, batches[step:])
         for name, value in whole.state_dict().items():
             assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_translations_need_a_network_with_languages(tokenizer: Tokenizer) -> None:
+    networks = (XLM(60, d_model=8, num_layers=1, num_heads=1, num_token_types=n) for n in (0, 2))
+    without, fine = (MaskedLM(network, TranslationLanguageModelling()) for network in networks)
+    for task in (without, fine):
+        task.tokenizer = tokenizer
+    with pytest.raises(ValueError, match="num_token_types is 0"):
+        without.check_ready()
+    fine.check_ready()

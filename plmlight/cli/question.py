@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from plmlight.tasks import CausalLM, MaskedLM, Task
+from plmlight.text import special_token_ids
+
+
+def question(task: Task, python: bool = False) -> str:
+    """What a person may ask a task first.
+
+    Args:
+        task: with its tokenizer.
+        python: whether it has read source text of Python.
+
+    Returns:
+        Arguments of ``infer``. A small language model is sampled from, as it repeats itself where it is not.
+    """
+    if isinstance(task, CausalLM):
+        text = "class Reader:" if python else "a text to go on from"
+        return f'--text "{text}" --max_new_tokens 128 --temperature 0.8 --top_p 0.95'
+    if isinstance(task, MaskedLM) and task.tokenizer is not None:
+        ids = special_token_ids(task.tokenizer)
+        return f'--text "a text with one {task.tokenizer.id_to_token(ids["mask"])} in it"'
+    return '--text "a text"'
