@@ -28,7 +28,9 @@ class BundleModel:
         graph: the name of the graph that runs.
         description: what the manifest says about it.
         provider: what it runs on: ``"cpu"``, ``"cuda"`` or ``"tensorrt"``.
-        session: the ONNX Runtime session.
+        session: the ONNX Runtime session; the first one, where there are several.
+        sessions: by the name of their shape profile (prefill, decode, encode), which TensorRT builds an engine for;
+            elsewhere a single one without a name.
     """
 
     def __init__(self, bundle: Bundle, provider: str, threads: int | None, graph: str | None) -> None:
@@ -38,13 +40,20 @@ class BundleModel:
         self.graph, self.description = bundle.graph(graph)
         own = manifest.get("provider", "cpu")
         self.provider = _settle(provider, own)
-        self.session = open_session(
-            bundle.folder / self.description["file"],
-            self.provider,
-            threads,
-            manifest.get("provider_options") if self.provider == own else None,
-            manifest.get("session_options"),
-        )
+        options: Mapping[str, Any] = manifest.get("provider_options", {}) if self.provider == own else {}
+        shaped = self.provider == own and self.graph == manifest["default_graph"]  # what the profiles were made for
+        profiles: Mapping[str, Any] = manifest.get("profiles", {}) if shaped else {}
+        self.sessions = {
+            name: open_session(
+                bundle.folder / self.description["file"],
+                self.provider,
+                threads,
+                {**options, **shapes},
+                manifest.get("session_options"),
+            )
+            for name, shapes in (profiles or {"": {}}).items()
+        }
+        self.session = next(iter(self.sessions.values()))
 
     def read_tokenizer(self) -> Tokenizer:
         """The bundle's tokenizer."""

@@ -18,11 +18,19 @@ class ConcatenatedCache:
         session: the graph.
         max_length: the most tokens of a row.
         pad_token_id: fills up short rows; the mask hides it.
+        decode: a session of the same graph for all but the first tokens of a row, as an engine serves one range of
+            lengths; the first one by default.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, max_length: int | None, pad_token_id: int = 0) -> None:
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        max_length: int | None,
+        pad_token_id: int = 0,
+        decode: onnxruntime.InferenceSession | None = None,
+    ) -> None:
         self.max_length = max_length
-        self._session = session
+        self._session, self._decode = session, decode if decode is not None else session
         self._signature = Signature.of(session)
         self._pad = pad_token_id
         self._mask = np.zeros((0, 0), dtype=np.int64)
@@ -37,12 +45,12 @@ class ConcatenatedCache:
             ids[row, longest - len(prompt) :] = prompt
             self._mask[row, longest - len(prompt) :] = 1
         self._past = [self._signature.place(empty) for empty in self._signature.empty_cache(len(prompts), 0)]
-        return self._run(ids)
+        return self._run(self._session, ids)
 
     def step(self, tokens: Sequence[int]) -> np.ndarray:
         """See `plmlight.decoding.LanguageModel.step`."""
         self._mask = np.pad(self._mask, ((0, 0), (0, 1)), constant_values=1)
-        return self._run(np.asarray(tokens, dtype=np.int64)[:, None])
+        return self._run(self._decode, np.asarray(tokens, dtype=np.int64)[:, None])
 
     def select(self, rows: Sequence[int]) -> None:
         """See `plmlight.decoding.LanguageModel.select`; columns that only rows now gone needed go too."""
@@ -53,8 +61,8 @@ class ConcatenatedCache:
             self._signature.place(np.ascontiguousarray(past.numpy()[list(rows), :, padding:])) for past in self._past
         ]
 
-    def _run(self, ids: np.ndarray) -> np.ndarray:
-        binding = self._session.io_binding()
+    def _run(self, session: onnxruntime.InferenceSession, ids: np.ndarray) -> np.ndarray:
+        binding = session.io_binding()
         binding.bind_cpu_input("input_ids", ids)
         binding.bind_cpu_input("attention_mask", self._mask)
         binding.bind_output("logits", "cpu")
@@ -62,7 +70,7 @@ class ConcatenatedCache:
             binding.bind_ortvalue_input(name, past)
         for name in self._signature.present:
             binding.bind_output(name, self._signature.device)
-        self._session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
         logits, *self._past = binding.get_outputs()
         scores: np.ndarray = logits.numpy()[:, -1]
         return scores

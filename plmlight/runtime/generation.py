@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from plmlight.decoding import DecodingOptions, LanguageModel, TextGenerator
@@ -26,9 +28,9 @@ class GenerationModel(BundleModel, TextGenerator):
     def __init__(self, bundle: Bundle, provider: str, threads: int | None, graph: str | None) -> None:
         BundleModel.__init__(self, bundle, provider, threads, graph)
         special = bundle.manifest.get("special_tokens", {})
-        backends: dict[str, type[InPlaceCache] | type[ConcatenatedCache]] = {
+        backends: dict[str, Callable[..., LanguageModel]] = {
             "in_place": InPlaceCache,
-            "concatenated": ConcatenatedCache,
+            "concatenated": partial(ConcatenatedCache, decode=self.sessions.get("decode")),
         }
         cache = self.description["cache"]
         if cache not in backends:
@@ -36,7 +38,7 @@ class GenerationModel(BundleModel, TextGenerator):
                 f"{bundle.folder / 'manifest.json'}: graph {self.graph!r} has an unknown cache "
                 f"{cache!r}{nearest(cache, backends)}"
             )
-        model: LanguageModel = backends[cache](self.session, bundle.manifest["max_length"], special.get("pad", 0))
+        model = backends[cache](self.session, bundle.manifest["max_length"], special.get("pad", 0))
         TextGenerator.__init__(
             self,
             model,

@@ -3,12 +3,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plmlight import runtime
 from plmlight.decoding import DecodingOptions, TextGenerator
 from plmlight.runtime.providers import missing
+from plmlight.runtime.sessions import open_session
 from tests.runtime.bundles import EOS, Reference, byte_tokenizer, make_bundle, seal
 
 HEAVY = ["torch", "lightning", "jsonargparse", "transformers", "onnx", "rich", "pyarrow", "huggingface_hub.hf_api"]
@@ -129,3 +131,37 @@ def test_golden_requests_that_can_not_be_read(bundle: Path, tmp_path: Path, cont
     seal(folder)
     with pytest.raises(ValueError, match=message):
         list(runtime.replay(runtime.load(folder)))
+
+
+def test_each_shape_profile_has_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As TensorRT wants it: one engine reads prompts, another goes on."""
+    profiles = {"prefill": {"trt_profile_max_shapes": "a"}, "decode": {"trt_profile_max_shapes": "b"}}
+    folder = make_bundle(tmp_path / "profiled", profiles=profiles, default_graph="portable")
+    opened: list[str | None] = []
+
+    def without_profiles(model: Any, provider: Any, threads: Any, options: Any, session_options: Any) -> Any:
+        opened.append(options.get("trt_profile_max_shapes"))
+        return open_session(model, provider, threads, None, session_options)
+
+    monkeypatch.setattr("plmlight.runtime.bundle_model.open_session", without_profiles)
+    model = runtime.load(folder)
+    assert opened == ["a", "b"]
+    assert [runtime.load(folder, graph="in_place").sessions.keys(), opened[2:]] == [{""}, [None]]
+    calls = {name: CountsCalls(session) for name, session in model.sessions.items()}
+    model.model._session, model.model._decode = calls["prefill"], calls["decode"]
+    answer = model.generate(["ab"], max_new_tokens=5)[0][0]
+    assert (calls["prefill"].count, calls["decode"].count) == (1, 4)
+    plain = runtime.load(make_bundle(tmp_path / "plain"))
+    assert answer.token_ids == plain.generate(["ab"], max_new_tokens=5)[0][0].token_ids
+
+
+class CountsCalls:
+    def __init__(self, session: Any) -> None:
+        self.session, self.count = session, 0
+
+    def io_binding(self) -> Any:
+        return self.session.io_binding()
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        self.count += 1
+        self.session.run_with_iobinding(binding)
