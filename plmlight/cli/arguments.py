@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from plmlight.text.nearest import nearest
 
 
-class CommandParser(ArgumentParser):  # type: ignore[misc]
+class OneLineErrors(ArgumentParser):  # type: ignore[misc]
     """A jsonargparse parser that answers a mistake with one line on stderr and exit status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -25,11 +25,15 @@ class CommandParser(ArgumentParser):  # type: ignore[misc]
         Raises:
             SystemExit: always, with status 2.
         """
-        print(f"{self.prog}: {explain(message, option_names(self))}", file=sys.stderr)
+        print(f"{self.prog}: {self.explained(message)}", file=sys.stderr)
         raise SystemExit(2) from ex
 
+    def explained(self, message: str) -> str:
+        """A mistake as one line."""
+        return explain(message, option_names(self))
 
-def parser(command: str, description: str) -> CommandParser:
+
+def parser(command: str, description: str) -> OneLineErrors:
     """The parser of one command.
 
     Args:
@@ -39,12 +43,12 @@ def parser(command: str, description: str) -> CommandParser:
     Returns:
         A parser with ``--config FILE.yaml`` (repeatable, for any of its options) and no other option yet.
     """
-    made = CommandParser(prog=f"plmlight {command}", description=description)
+    made = OneLineErrors(prog=f"plmlight {command}", description=description)
     made.add_argument("--config", action="config", help="a YAML file with values for any of the options below")
     return made
 
 
-def parse(parser: CommandParser, argv: Sequence[str]) -> Namespace:
+def parse(parser: OneLineErrors, argv: Sequence[str]) -> Namespace:
     """Parses the words after the command's name.
 
     Args:
@@ -125,7 +129,7 @@ def plain(values: Namespace) -> dict[str, Any]:
     return mapping
 
 
-def add_text_arguments(options: CommandParser) -> None:
+def add_text_arguments(options: OneLineErrors) -> None:
     """Adds ``files`` and how they are read, for the commands that take text."""
     options.add_argument(
         "files",

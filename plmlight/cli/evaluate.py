@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from plmlight.cli.arguments import CommandParser, parse, parser
+from plmlight.cli.arguments import OneLineErrors, parse, parser
 from plmlight.text import replace_file
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def main(command: str, argv: list[str]) -> int:
     return 0
 
 
-def _parser(command: str) -> CommandParser:
+def _parser(command: str) -> OneLineErrors:
     options = parser(command, DESCRIPTION)
     add = options.add_argument
     add("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docstring_parser
 
-from plmlight.cli.arguments import CommandParser, parse, parser
+from plmlight.cli.arguments import OneLineErrors, parse, parser
 from plmlight.cli.infer_answers import DECODING, answers_of
 from plmlight.cli.infer_models import open_model
 from plmlight.decoding import DecodingOptions
@@ -62,7 +62,7 @@ def main(command: str, argv: list[str]) -> int:
     return 0
 
 
-def add_decoding_options(arguments: CommandParser) -> None:
+def add_decoding_options(arguments: OneLineErrors) -> None:
     """Gives a parser a flag for each field of `DecodingOptions`, with the help that its docstring has for it.
 
     Args:
@@ -95,7 +95,7 @@ def _early_stopping(value: object) -> bool | str:
     return words[str(value).lower()]
 
 
-def _parser(command: str) -> CommandParser:
+def _parser(command: str) -> OneLineErrors:
     arguments = parser(
         command,
         "Run a bundle, a checkpoint, a Hugging Face folder or a hub id on text: continue it (causal language models), "

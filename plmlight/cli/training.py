@@ -73,7 +73,6 @@ class TrainingCLI(LightningCLI):
 
     def __init__(self, command: str, argv: list[str]) -> None:
         self.command = command
-        TrainingParser.command = command
         super().__init__(
             Task,
             pl.LightningDataModule,
@@ -82,7 +81,7 @@ class TrainingCLI(LightningCLI):
             args=argv,
             run=False,
             parser_class=TrainingParser,
-            parser_kwargs={"description": DESCRIPTIONS[command], "allow_abbrev": False},
+            parser_kwargs={"prog": f"plmlight {command}", "description": DESCRIPTIONS[command], "allow_abbrev": False},
             save_config_callback=SaveConfigCallback if command == "fit" else None,
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from importlib import import_module
 from pydoc import locate
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser
 
-from plmlight.cli.arguments import explain, option_names
+from plmlight.cli.arguments import OneLineErrors
 from plmlight.nn import Network
 from plmlight.objectives import Objective, RateSchedule, SentencePairObjective
 from plmlight.optim import OptimizerFactory, Schedule
@@ -31,10 +30,8 @@ ROLES: dict[str, type] = {
 """What class each key wants, to offer the nearest name for a wrong one."""
 
 
-class TrainingParser(LightningArgumentParser):
+class TrainingParser(LightningArgumentParser, OneLineErrors):
     """Lightning's parser, whose errors are one line with the nearest valid name, and exit status 2."""
-
-    command: ClassVar[str] = "fit"
 
     def add_function_arguments(self, function: Any, *args: Any, linked_targets: Any = None, **kwargs: Any) -> list[str]:
         """Adds a function's arguments: ``plmlight.GPT.from_pretrained`` in the place of a class.
@@ -44,19 +41,9 @@ class TrainingParser(LightningArgumentParser):
         added: list[str] = super().add_function_arguments(function, *args, **kwargs)
         return added
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Prints the mistake as one line and leaves the process.
-
-        Args:
-            message: what argparse or jsonargparse says.
-            ex: the exception behind it.
-
-        Raises:
-            SystemExit: always, with status 2.
-        """
-        line = explain_class(message) or explain(message, option_names(self))
-        print(f"plmlight {self.command}: {line}", file=sys.stderr)
-        raise SystemExit(2) from ex
+    def explained(self, message: str) -> str:
+        """A mistake as one line, with the nearest class for a wrong one."""
+        return explain_class(message) or super().explained(message)
 
 
 def explain_class(message: str) -> str | None:

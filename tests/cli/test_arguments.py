@@ -3,10 +3,10 @@ from typing import Literal
 
 import pytest
 
-from plmlight.cli.arguments import CommandParser, parse, parser, plain
+from plmlight.cli.arguments import OneLineErrors, parse, parser, plain
 
 
-def command() -> CommandParser:
+def command() -> OneLineErrors:
     made = parser("demo", "Shows the arguments.")
     made.add_argument("files", nargs="+", type=str)
     made.add_argument("--kind", type=Literal["bpe", "byte"], default="bpe")
