@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -14,6 +14,9 @@ from plmlight.text.nearest import nearest
 
 class OneLineErrors(ArgumentParser):  # type: ignore[misc]
     """A jsonargparse parser that answers a mistake with one line on stderr and exit status 2."""
+
+    called: ClassVar[str | None] = None
+    """The command's name, where a parser makes others of its class that do not know it; ``prog`` by default."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the mistake as one line and leaves the process.
@@ -25,7 +28,7 @@ class OneLineErrors(ArgumentParser):  # type: ignore[misc]
         Raises:
             SystemExit: always, with status 2.
         """
-        print(f"{self.prog}: {self.explained(message)}", file=sys.stderr)
+        print(f"{self.called or self.prog}: {self.explained(message)}", file=sys.stderr)
         raise SystemExit(2) from ex
 
     def explained(self, message: str) -> str:

@@ -73,6 +73,7 @@ class TrainingCLI(LightningCLI):
 
     def __init__(self, command: str, argv: list[str]) -> None:
         self.command = command
+        TrainingParser.called = f"plmlight {command}"
         super().__init__(
             Task,
             pl.LightningDataModule,
@@ -81,7 +82,7 @@ class TrainingCLI(LightningCLI):
             args=argv,
             run=False,
             parser_class=TrainingParser,
-            parser_kwargs={"prog": f"plmlight {command}", "description": DESCRIPTIONS[command], "allow_abbrev": False},
+            parser_kwargs={"description": DESCRIPTIONS[command], "allow_abbrev": False},
             save_config_callback=SaveConfigCallback if command == "fit" else None,
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
