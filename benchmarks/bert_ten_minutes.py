@@ -216,6 +216,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="what transformers chooses from")
     parser.add_argument("--side", choices=list(SIDES), help="one run of this side (what the script starts)")
     parser.add_argument("--seconds", type=float, default=0.0, help="of that run")
     parser.add_argument("--steps", type=int, default=0, help="of that run")
@@ -239,12 +240,12 @@ def main() -> None:
 def curve(side: str, arguments: argparse.Namespace) -> list[tuple[float, int, float]]:
     """Seconds, steps and loss at each mark."""
     whole = arguments.minutes * 60
-    used, steps, _ = started(side, arguments, whole / 20, 10**6, RATES[0], "pace")[-1]
+    used, steps, _ = started(side, arguments, whole / 20, 10**6, arguments.rates[0], "pace")[-1]
     pace = steps / used
-    best = RATES[0]
-    if side == "transformers":
+    best = arguments.rates[0]
+    if side == "transformers" and len(arguments.rates) > 1:
         trials = {}
-        for rate in RATES:
+        for rate in arguments.rates:
             marks = started(side, arguments, whole / 10, int(pace * whole / 10), rate, f"trial-{rate}")
             trials[rate] = loss(arguments.work / f"{side}-trial-{rate}" / marks[-1][2], arguments)
         best = min(trials, key=lambda rate: trials[rate])

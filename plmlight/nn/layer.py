@@ -51,7 +51,7 @@ class TransformerLayer(nn.Module):
         past: KeyValue | None = None,
         memory: Tensor | None = None,
         memory_mask: Mask | None = None,
-    ) -> tuple[Tensor, KeyValue]:
+    ) -> tuple[Tensor, KeyValue | None]:
         """Applies the layer.
 
         Args:
@@ -63,7 +63,7 @@ class TransformerLayer(nn.Module):
             memory_mask: of the attention to the memory.
 
         Returns:
-            [B, T, D], and the keys and values of past and present.
+            [B, T, D], and the keys and values of past and present; None where there was no ``past``.
         """
         inner, present = self.attention(self._before(x, self.attention_norm), mask, positions, past)
         x = self._after(x, inner, self.attention_norm)
@@ -73,7 +73,7 @@ class TransformerLayer(nn.Module):
             inner = self.cross_attention(inner, self.cross_attention.remember(memory), memory_mask or Mask())
             x = self._after(x, inner, self.cross_attention_norm)
         inner = self.feed_forward(self._before(x, self.feed_forward_norm))
-        return self._after(x, inner, self.feed_forward_norm), present
+        return self._after(x, inner, self.feed_forward_norm), None if past is None else present
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         y: Tensor = norm(x) if self.norm_first else x
