@@ -103,7 +103,7 @@ def saved() -> Any:
 
 def test_a_masked_model_is_trained_on_blocks(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit() == 0
-    assert 'python -m plmlight infer bundles/a --text "The [MASK]."' in capsys.readouterr().out
+    assert 'python -m plmlight infer bundles/a --text "a text with one [MASK] in it"' in capsys.readouterr().out
     assert saved()["data"]["init_args"]["block_length"] == 16
     assert task().tokenizer is not None
     assert read_checkpoint("runs/a/last.ckpt")["hyper_parameters"]["objective"]["init_args"]["rate"] == 0.15
