@@ -10,18 +10,20 @@ from lightning import __version__ as lightning_version
 import plmlight.networks
 import plmlight.tasks
 from plmlight.interop import Family, Pretrained, fetch, fill, import_folder, is_checkpoint, read_pooling
-from plmlight.nn import build
+from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
-from plmlight.text import load_tokenizer, replace_file, vocabulary_size
+from plmlight.text import load_tokenizer, nearest, replace_file, vocabulary_size
 from plmlight.text.published import find_vocabulary
 
 
-def load(path: str | Path) -> Task:
+def load(path: str | Path, task: str | None = None) -> Task:
     """Opens a model.
 
     Args:
         path: a checkpoint, a Hugging Face folder, or a hub id such as ``openai-community/gpt2``. A bundle is opened by
             `plmlight.runtime.load`.
+        task: what to open it as, instead of what it was trained as: ``SentenceEmbedding`` takes the encoder of any task
+            and gives its hidden states and their mean.
 
     Returns:
         The task in evaluation mode on the CPU, with its head, and with its tokenizer if it comes with one.
@@ -30,12 +32,21 @@ def load(path: str | Path) -> Task:
         ValueError: when there is nothing of that name, or it is of an unknown kind, or its parts do not fit together.
     """
     found = fetch(path)
-    task = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
-    if task.tokenizer is not None:
-        needed, rows = vocabulary_size(task.tokenizer), task.network.vocab_size
+    opened = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
+    if opened.tokenizer is not None:
+        needed, rows = vocabulary_size(opened.tokenizer), opened.network.vocab_size
         if needed > rows:
             raise ValueError(f"{path}: its tokenizer has ids up to {needed - 1}, but its network only {rows} tokens")
-    return task.eval()
+    return (opened if task in (None, type(opened).__name__) else _opened_as(opened, str(task), path)).eval()
+
+
+def _opened_as(opened: Task, task: str, path: str | Path) -> Task:
+    if task != "SentenceEmbedding" or not isinstance(opened.network, Encoder):
+        hint = nearest(task, [type(opened).__name__, *(["SentenceEmbedding"] * isinstance(opened.network, Encoder))])
+        raise ValueError(f"{path}: holds a {type(opened).__name__}, which cannot be opened as {task!r}{hint}")
+    embedding = plmlight.tasks.SentenceEmbedding(network=opened.network)
+    embedding.tokenizer = opened.tokenizer
+    return embedding
 
 
 def write_checkpoint(task: Task, path: str | Path) -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import plmlight
-from plmlight import GPT, CausalLM, MaskedLM
+from plmlight import BERT, GPT, CausalLM, MaskedLM, SentenceEmbedding
 from plmlight.loading import families, write_checkpoint
 from plmlight.nn import Decoder, Encoder, config_of
 from plmlight.text import load_tokenizer, save_tokenizer, train_tokenizer
@@ -196,3 +196,19 @@ def test_no_two_networks_claim_a_family() -> None:
     assert (
         sorted(names) == sorted(set(names)) == ["albert", "bert", "gpt2", "openai-gpt", "roberta", "xlm", "xlm-roberta"]
     )
+
+
+@torch.no_grad()
+def test_an_encoder_of_any_task_gives_its_hidden_states(tmp_path: Path) -> None:
+    task = MaskedLM(network=BERT(V, 12, 2, 2, max_length=20)).eval()
+    write_checkpoint(task, tmp_path / "a.ckpt")
+    embedding = plmlight.load(tmp_path / "a.ckpt", "SentenceEmbedding")
+    assert isinstance(embedding, SentenceEmbedding)
+    ids = torch.randint(V, (2, 9))
+    assert torch.equal(embedding(input_ids=ids)["last_hidden_state"], task.network(ids))
+
+
+def test_a_decoder_is_no_sentence_embedding(tmp_path: Path) -> None:
+    write_checkpoint(CausalLM(network=GPT(V, 12, 1, 2)), tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match="holds a CausalLM, which cannot be opened as 'SentenceEmbedding'"):
+        plmlight.load(tmp_path / "a.ckpt", "SentenceEmbedding")

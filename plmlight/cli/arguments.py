@@ -11,6 +11,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from plmlight.text.nearest import nearest
 
+OPENED_AS = "open the model as this task: SentenceEmbedding gives the hidden states of any encoder"
+
 
 class OneLineErrors(ArgumentParser):  # type: ignore[misc]
     """A jsonargparse parser that answers a mistake with one line on stderr and exit status 2."""

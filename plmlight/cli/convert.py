@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from plmlight.cli.arguments import parse, parser
+from plmlight.cli.arguments import OPENED_AS, parse, parser
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -28,6 +28,7 @@ def main(command: str, argv: list[str]) -> int:
     )
     arguments.add_argument("source", type=str, help="a checkpoint, a Hugging Face folder, or a hub id")
     arguments.add_argument("--output", type=str, required=True, help="the checkpoint file or the folder to write")
+    arguments.add_argument("--task", type=str | None, default=None, help=OPENED_AS)
     values = parse(arguments, argv)
     source, output = str(values.source), Path(values.output)
 
@@ -43,7 +44,7 @@ def main(command: str, argv: list[str]) -> int:
     if not to_folder and output.is_dir():
         raise ValueError(f"{output}: {source} becomes a checkpoint file, but this is a folder: name a .ckpt file")
     print(f"reading {source}", file=sys.stderr)
-    task = load(found)
+    task = load(found, values.task)
     if to_folder:
         save = getattr(task, "save_pretrained", None)
         if save is None:

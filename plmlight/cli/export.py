@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from plmlight.cli.arguments import parse, parser
+from plmlight.cli.arguments import OPENED_AS, parse, parser
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -32,6 +32,7 @@ def main(command: str, argv: list[str]) -> int:
     arguments.add_argument(
         "--tokenizer", type=str | None, default=None, help="a tokenizer.json or its folder, if the model has none"
     )
+    arguments.add_argument("--task", type=str | None, default=None, help=OPENED_AS)
     values = parse(arguments, argv)
 
     from plmlight.export.recipe import load_recipe
@@ -45,7 +46,7 @@ def main(command: str, argv: list[str]) -> int:
     from plmlight.loading import load
 
     _progress(f"reading {values.checkpoint}")
-    task = load(values.checkpoint)
+    task = load(values.checkpoint, values.task)
     if tokenizer is not None:
         task.tokenizer = tokenizer
     verdict = export_bundle(task, recipe, values.output, progress=_progress)
