@@ -28,10 +28,11 @@ class Corpus(LightningDataModule):
     """Text, tokenised once for all processes and runs and kept by the hash of its content.
 
     A subclass says what the text is (`_text`), how it is tokenised (`_tokenised`) and what loaders read (`_training`,
-    `_evaluation`, `_has`); its constructor ends with `_load`.
+    `_evaluation`); its constructor ends with `_load`.
 
     Args:
         names: what the user named, by stage.
+        validation_fraction: of the training text, held out where no text to validate on was named.
         seed: of all random choices.
         num_workers: processes that read ahead.
         cache_folder: where tokenizers and shards are kept.
@@ -39,8 +40,18 @@ class Corpus(LightningDataModule):
 
     tokenizer: Tokenizer
 
-    def __init__(self, names: dict[str, Files | None], seed: int, num_workers: int, cache_folder: str | None) -> None:
+    def __init__(
+        self,
+        names: dict[str, Files | None],
+        validation_fraction: float,
+        seed: int,
+        num_workers: int,
+        cache_folder: str | None,
+    ) -> None:
         super().__init__()
+        if not 0 <= validation_fraction < 1:
+            raise ValueError(f"validation_fraction {validation_fraction} must be at least 0 and less than 1")
+        self._fraction = validation_fraction
         self.seed, self.num_workers = seed, num_workers
         self._names = names
         self._cache = Cache(cache_folder)
@@ -55,10 +66,6 @@ class Corpus(LightningDataModule):
     @abstractmethod
     def _tokenised(self, text: Text) -> Shards:
         """The shards of a text."""
-
-    @abstractmethod
-    def _has(self, stage: Stage) -> bool:
-        """Whether there is text for a stage."""
 
     @abstractmethod
     def _training(self, **share: int) -> EpochLoader:
@@ -95,9 +102,10 @@ class Corpus(LightningDataModule):
             )
         return shards
 
-    def _splits(self, fraction: float) -> bool:
+    @property
+    def _splits(self) -> bool:
         """Whether a part of the training text is held out for validation."""
-        return "validate" not in self._shards and fraction > 0
+        return "validate" not in self._shards and self._fraction > 0
 
     def _named(self, stage: str) -> str:
         files = self._names[stage] or self._names["fit"] or ""
@@ -130,7 +138,8 @@ class Corpus(LightningDataModule):
 
     def val_dataloader(self) -> SampleLoader | list[SampleLoader]:
         """All of the validation text, each part once; an empty list where there is none."""
-        return self._evaluation("validate", **self._share()) if self._has("validate") else []
+        held = self._splits or "validate" in self._shards
+        return self._evaluation("validate", **self._share()) if held else []
 
     def test_dataloader(self) -> SampleLoader:
         """All of ``test_files``, each part once."""
@@ -156,23 +165,6 @@ class Corpus(LightningDataModule):
             state_dict: what `state_dict` returned.
         """
         self._state = state_dict or None
-
-
-def checked_fraction(fraction: float) -> float:
-    """Refuses a share that is none.
-
-    Args:
-        fraction: of the text, for validation.
-
-    Returns:
-        It.
-
-    Raises:
-        ValueError: when it is not in [0, 1).
-    """
-    if not 0 <= fraction < 1:
-        raise ValueError(f"validation_fraction {fraction} must be at least 0 and less than 1")
-    return fraction
 
 
 def held_out(num_documents: int, fraction: float, split: Split) -> NDArray[np.bool_] | None:

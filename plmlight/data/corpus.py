@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from plmlight.data.base import Corpus, Split, Stage, checked_fraction, held_out
+from plmlight.data.base import Corpus, Split, Stage, held_out
 from plmlight.data.cache import DocumentText, Text
 from plmlight.data.loader import EvaluationLoader, TrainingLoader
 from plmlight.data.packing import Blocks, TokenStream
@@ -78,10 +78,10 @@ class TextCorpus(Corpus):
         cache_folder: str | None = None,
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
-        super().__init__(names, seed, num_workers, cache_folder)
+        super().__init__(names, validation_fraction, seed, num_workers, cache_folder)
         self.block_length, self.overlap, self.batch_size = block_length, overlap, batch_size
         self.isolate_documents = isolate_documents
-        self._validation = (checked_fraction(validation_fraction), validation_split)
+        self._split = validation_split
         self._end_of_document = end_of_document
         self._units: tuple[str, DocumentUnit] = text_field, document
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size)
@@ -101,9 +101,8 @@ class TextCorpus(Corpus):
         Returns:
             The stream, None where there is no text for it.
         """
-        fraction, split = self._validation
-        if stage in ("fit", "validate") and self._splits(fraction):
-            training, validation = _split(self._shards["fit"], fraction, split)
+        if stage in ("fit", "validate") and self._splits:
+            training, validation = _split(self._shards["fit"], self._fraction, self._split)
             return training if stage == "fit" else validation
         shards = self._shards.get(stage)
         return TokenStream(shards.tokens, shards.documents) if shards else None
@@ -142,9 +141,6 @@ class TextCorpus(Corpus):
                 f"fewer than a block of {self.block_length if stage == 'fit' else self.overlap + 1}"
             )
         return blocks
-
-    def _has(self, stage: Stage) -> bool:
-        return self.stream(stage) is not None
 
     def _training(self, **share: int) -> TrainingLoader:
         return TrainingLoader(self.blocks("fit"), self.batch_size, self.seed, self.num_workers, **share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plmlight.data.base import Corpus, Files, Split, Stage, checked_fraction
+from plmlight.data.base import Corpus, Files, Split, Stage
 from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
 from plmlight.data.cache import DocumentText, Text
 from plmlight.data.documents import Pairs, PairSamples, Sentences, SentenceSamples
@@ -79,12 +79,12 @@ class DocumentCorpus(Corpus):
         cache_folder: str | None = None,
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
-        super().__init__(names, seed, num_workers, cache_folder)
+        super().__init__(names, validation_fraction, seed, num_workers, cache_folder)
         if not 0 <= short_probability <= 1:
             raise ValueError(f"short_probability {short_probability} must be from 0 to 1")
         self.pairs, self.short_probability = pairs, short_probability
         self.max_length, self.batch_size, self.max_tokens = max_length, batch_size, max_tokens
-        self._validation = (checked_fraction(validation_fraction), validation_split)
+        self._split = validation_split
         self._units: tuple[str, DocumentUnit] = text_field, document
         self._words = whole_words
         segmentation(whole_words)  # missing packages are named before any work
@@ -108,9 +108,8 @@ class DocumentCorpus(Corpus):
         Returns:
             The documents, None where there is no text for it.
         """
-        fraction, split = self._validation
-        if stage in ("fit", "validate") and self._splits(fraction):
-            return Sentences.of(self._shards["fit"]).split(fraction, split)[stage == "validate"]
+        if stage in ("fit", "validate") and self._splits:
+            return Sentences.of(self._shards["fit"]).split(self._fraction, self._split)[stage == "validate"]
         shards = self._shards.get(stage)
         return Sentences.of(shards) if shards else None
 
@@ -152,9 +151,6 @@ class DocumentCorpus(Corpus):
                 f"from; set document to paragraph or line ({self._units[1]!r} now), or name more files"
             )
         return made
-
-    def _has(self, stage: Stage) -> bool:
-        return self.sentences(stage) is not None
 
     def _training(self, **share: int) -> BucketedTrainingLoader:
         return BucketedTrainingLoader(

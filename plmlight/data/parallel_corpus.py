@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plmlight.data.base import Corpus, Files, Stage, checked_fraction
+from plmlight.data.base import Corpus, Files, Stage
 from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
 from plmlight.data.cache import Text
 from plmlight.data.parallel import ParallelText, SentencePairs, TranslationSamples
@@ -66,12 +66,11 @@ class ParallelCorpus(Corpus):
         cache_folder: str | None = None,
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
-        super().__init__(names, seed, num_workers, cache_folder)
+        super().__init__(names, validation_fraction, seed, num_workers, cache_folder)
         if len(languages) != 2 or languages[0] == languages[1]:
             raise ValueError(f"languages {list(languages)}: expected the names of two languages")
         self.languages = languages
         self.max_length, self.batch_size, self.max_tokens = max_length, batch_size, max_tokens
-        self._fraction = checked_fraction(validation_fraction)
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
 
     def _text(self, files: Files) -> ParallelText:
@@ -95,7 +94,7 @@ class ParallelCorpus(Corpus):
         Returns:
             The pairs, None where there is no text for it.
         """
-        if stage in ("fit", "validate") and self._splits(self._fraction):
+        if stage in ("fit", "validate") and self._splits:
             shards = self._shards["fit"]
             split = SentencePairs.of(shards, self._named("fit")).split(shards.tokens, self._fraction)
             return split[stage == "validate"]
@@ -124,9 +123,6 @@ class ParallelCorpus(Corpus):
         shards = self._shards.get(stage, self._shards["fit"])
         rows = Rows(shards.tokens, row_form(self.tokenizer, "languages", self.pad_token_id))
         return TranslationSamples(pairs, rows, self.max_length)
-
-    def _has(self, stage: Stage) -> bool:
-        return self.pairs(stage) is not None
 
     def _training(self, **share: int) -> BucketedTrainingLoader:
         return BucketedTrainingLoader(
