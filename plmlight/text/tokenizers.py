@@ -79,6 +79,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
         }
         lines = {id_: token for token, id_ in model["vocab"].items()}
         _write(folder / "vocab.txt", "".join(f"{lines.get(id_, '')}\n" for id_ in range(max(lines) + 1)))
+    if pipeline["post_processor"] is not None and 1 in tokenizer.encode("a", "b").type_ids:
+        # by default transformers leaves out which of two segments a token is part of
+        config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     config |= {f"{role}_token": tokenizer.id_to_token(id_) for role, id_ in special_token_ids(tokenizer).items()}
     _write(folder / "tokenizer.json", text)
     _write(folder / "tokenizer_config.json", json.dumps(config, indent=2))

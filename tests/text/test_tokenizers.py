@@ -6,6 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from plmlight.text import (
+    TokenizerKind,
     document_separator,
     load_tokenizer,
     save_tokenizer,
@@ -111,3 +112,18 @@ def test_byte_lengths_of_special_tokens_and_word_pieces() -> None:
     assert lengths.shape == (vocabulary_size(tokenizer),)
     assert np.array_equal(lengths[:5], np.zeros(5))
     assert lengths[tokenizer.encode("quick", add_special_tokens=False).ids].sum() == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "segments"), [("wordpiece", True), ("albert", True), ("roberta", False), ("byte-bpe", False)]
+)
+def test_transformers_tells_segments_apart_where_the_tokenizer_does(
+    tmp_path: Path, kind: TokenizerKind, segments: bool
+) -> None:
+    tokenizer = train_tokenizer(["a cat and a dog, and one more cat"] * 20, kind, 300)
+    save_tokenizer(tokenizer, tmp_path)
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))("a cat", "a dog")
+    assert ("token_type_ids" in theirs) == segments
+    if segments:
+        assert theirs["token_type_ids"] == tokenizer.encode("a cat", "a dog").type_ids
