@@ -232,7 +232,8 @@ class TrainingCLI(LightningCLI):
         if path is None:
             return
         bundle = Path("bundles") / Path(self.trainer.default_root_dir).name
-        python = self.config.data.init_args.get("files") in ("python-stdlib", ["python-stdlib"])
+        files = self.config.data.get("init_args.files")  # of a user's own data there may be no arguments at all
+        python = files in ("python-stdlib", ["python-stdlib"])
         print(
             f"\nThe checkpoint is {path}. Next:\n"
             f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"

@@ -44,7 +44,9 @@ trainer:
 OWN = '''
 import os, signal
 import lightning.pytorch as pl
+import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from plmlight.nn import Decoder
 
 
@@ -83,6 +85,15 @@ class Bigram(Decoder):
 
     def cache_names(self):
         return []
+
+
+class Rows(pl.LightningDataModule):
+    """Data without arguments, and without text."""
+
+    vocab_size, pad_token_id = 23, 0
+
+    def train_dataloader(self):
+        return DataLoader([{"input_ids": torch.arange(1, 9)}] * 8, batch_size=2)
 '''
 
 
@@ -230,6 +241,16 @@ def test_a_users_own_network_by_class_path(work: Path) -> None:
     assert fit("--trainer.max_steps", "2") == 0
     task = task_from_checkpoint("runs/a/last.ckpt")
     assert type(task.network).__name__ == "Bigram"
+
+
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers", "ignore:You defined a")
+def test_a_users_own_data_needs_no_arguments(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = yaml.safe_load(CONFIG)
+    recipe["data"] = {"class_path": "own_parts.Rows"}
+    recipe["trainer"] |= {"max_steps": 2, "val_check_interval": None}
+    (work / "own.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["fit", "--config", "own.yaml", "--trainer.default_root_dir", "runs/own"]) == 0
+    assert "The checkpoint is runs/own/last.ckpt" in capsys.readouterr().out
 
 
 def test_help_of_a_users_own_network(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
