@@ -3,6 +3,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from plmlight.heads.lm import LMHead
+from plmlight.nn import initialise
 from plmlight.nn.feed_forward import activation_function
 
 
@@ -32,8 +33,7 @@ class MaskedLMHead(LMHead):
         width = d_embedding if d_embedding is not None else d_model
         super().__init__(width, vocab_size, bias=True, weight=weight)
         self.transform = nn.Linear(d_model, width)
-        nn.init.normal_(self.transform.weight, std=0.02)
-        nn.init.zeros_(self.transform.bias)
+        initialise(self.transform)
         self.activation = activation_function(activation)
         self.norm = nn.LayerNorm(width, eps=norm_eps)
 

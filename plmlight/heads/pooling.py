@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from plmlight.nn import initialise
+
 
 def pool(hidden: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
     """A sequence's hidden states as one vector.
@@ -21,7 +23,7 @@ def pool(hidden: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
     if how not in ("mean", "max", "cls"):
         raise ValueError(f"pooling {how!r} is not known: expected mean, max or cls")
     if attention_mask is None:
-        return {"mean": hidden.mean(1), "max": hidden.amax(1), "cls": hidden[:, 0]}[how]
+        attention_mask = torch.ones(hidden.shape[:2], dtype=torch.int64, device=hidden.device)
     real = (attention_mask != 0)[..., None]  # [B, T, 1]
     if how == "mean":
         return (hidden * real).sum(1) / real.sum(1).clamp_min(1)
@@ -41,8 +43,7 @@ class Pooler(nn.Module):
     def __init__(self, d_model: int) -> None:
         super().__init__()
         self.dense = nn.Linear(d_model, d_model)
-        nn.init.normal_(self.dense.weight, std=0.02)
-        nn.init.zeros_(self.dense.bias)
+        initialise(self.dense)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Hidden states [B, T, D] to [B, D]."""
@@ -62,8 +63,7 @@ class PairHead(nn.Module):
         self.pooler = Pooler(d_model)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(d_model, 2)
-        nn.init.normal_(self.classifier.weight, std=0.02)
-        nn.init.zeros_(self.classifier.bias)
+        initialise(self.classifier)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Hidden states [B, T, D] to logits [B, 2]; class 0 is the true pair, as in Hugging Face's models."""
