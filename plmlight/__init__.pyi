@@ -14,15 +14,18 @@ from .networks import BERT as BERT
 from .networks import GPT as GPT
 from .networks import XLM as XLM
 from .networks import RoBERTa as RoBERTa
+from .networks import Transformer as Transformer
 from .objectives import CausalLanguageModelling as CausalLanguageModelling
 from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
 from .objectives import NextSentencePrediction as NextSentencePrediction
 from .objectives import SentenceOrderPrediction as SentenceOrderPrediction
+from .objectives import SequenceToSequence as SequenceToSequence
 from .objectives import SpanMasking as SpanMasking
 from .objectives import TranslationLanguageModelling as TranslationLanguageModelling
 from .objectives import WholeWordMasking as WholeWordMasking
 from .tasks import CausalLM as CausalLM
 from .tasks import MaskedLM as MaskedLM
 from .tasks import SentenceEmbedding as SentenceEmbedding
+from .tasks import Seq2Seq as Seq2Seq
 
 __version__: str

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from plmlight.export.graph import converted
 from plmlight.export.in_place import InPlaceDecoder, attends_in_place
 from plmlight.export.specification import CacheKind, GraphSpec, TensorSpec
-from plmlight.nn import Decoder
+from plmlight.nn import Decoder, past_name, present_name
 from plmlight.tasks import CausalLM
 
 
@@ -76,12 +76,12 @@ def _spec(task: CausalLM, module: nn.Module, name: str, file: str, cache: CacheK
         inputs=(
             TensorSpec("input_ids", ("batch", "sequence")),
             TensorSpec("attention_mask", ("batch", "total")),
-            *(TensorSpec(f"past_key_values.{key}", axis, dtype) for key, axis in axes.items()),
+            *(TensorSpec(past_name(key), axis, dtype) for key, axis in axes.items()),
         ),
         outputs=(
             TensorSpec("logits", ("batch", 1, task.network.vocab_size), dtype),
             *(
-                TensorSpec(f"present.{key}", tuple(grown if size == length else size for size in axis), dtype)
+                TensorSpec(present_name(key), tuple(grown if size == length else size for size in axis), dtype)
                 for key, axis in axes.items()
             ),
         ),

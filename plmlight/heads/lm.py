@@ -16,9 +16,12 @@ class LMHead(nn.Module):
         bias: whether each token has one.
         weight: the matrix [V, D] to share with the token embedding (Press and Wolf 2017, arXiv:1608.05859); a new one
             by default.
+        scale: what the hidden states are multiplied with first.
     """
 
-    def __init__(self, d_model: int, vocab_size: int, bias: bool = False, weight: Tensor | None = None) -> None:
+    def __init__(
+        self, d_model: int, vocab_size: int, bias: bool = False, weight: Tensor | None = None, scale: float = 1.0
+    ) -> None:
         super().__init__()
         if weight is None:
             weight = nn.Parameter(torch.empty(vocab_size, d_model))
@@ -28,14 +31,15 @@ class LMHead(nn.Module):
         assert isinstance(weight, nn.Parameter)
         self.weight = weight
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        self.scale = scale
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The logits [..., V] of hidden states [..., D]."""
         return F.linear(self.before_projection(hidden), self.weight, self.bias)
 
     def before_projection(self, hidden: Tensor) -> Tensor:
-        """What the matrix is multiplied with: the hidden states themselves."""
-        return hidden
+        """What the matrix is multiplied with: the hidden states themselves, scaled."""
+        return hidden if self.scale == 1 else hidden * self.scale
 
     def loss(self, hidden: Tensor, labels: Tensor, *, select: bool | None = None) -> tuple[Tensor, Tensor]:
         """The cross entropy at the labelled positions, without keeping their logits.

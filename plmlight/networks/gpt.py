@@ -21,9 +21,7 @@ from plmlight.nn import (
     Stack,
     TransformerLayer,
     bias_of,
-    empty_key_values,
     initialise,
-    key_value_names,
     positions_of,
     scale_residuals,
     sees_causally,
@@ -205,11 +203,15 @@ class GPT(Pretrained, Decoder):
         return masks, positions
 
     def empty_cache(
-        self, batch_size: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+        self,
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        memory: Tensor | None = None,
     ) -> Cache:
-        """Keys and values of no token: two tensors [B, H, 0, D/H] a layer."""
-        return empty_key_values(self.num_layers, batch_size, self.num_heads, self.head_dim, dtype, device)
+        """Keys and values of no token, two tensors [B, H, 0, D/H] a layer, and those of the memory; see `Stack`."""
+        return self.stack.empty_cache(batch_size, dtype, device, memory)
 
     def cache_names(self) -> list[str]:
-        """``0.key``, ``0.value``, ``1.key``, ..."""
-        return key_value_names(self.num_layers)
+        """``0.key``, ``0.value``, ``1.key``, ...; with cross-attention as `Stack.cache_names` says."""
+        return self.stack.cache_names()

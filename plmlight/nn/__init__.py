@@ -1,10 +1,11 @@
 from plmlight.nn.attention import CrossAttention, SelfAttention, attend
-from plmlight.nn.cache import empty_key_values, key_value_names
+from plmlight.nn.cache import is_remembered, past_name, present_name
 from plmlight.nn.configured import Configured, build, class_path, config_of
 from plmlight.nn.embeddings import Embeddings
 from plmlight.nn.encoder import PostNormEncoder
+from plmlight.nn.encoder_decoder import StackedEncoderDecoder
 from plmlight.nn.feed_forward import FeedForward
-from plmlight.nn.initialisation import initialise, scale_residuals
+from plmlight.nn.initialisation import initialise, initialise_xavier, scale_residuals
 from plmlight.nn.layer import TransformerLayer
 from plmlight.nn.masks import (
     Mask,
@@ -17,7 +18,7 @@ from plmlight.nn.masks import (
     within_window,
 )
 from plmlight.nn.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
-from plmlight.nn.roles import Cache, Decoder, Encoder, Network
+from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network
 from plmlight.nn.stack import Stack
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Decoder",
     "Embeddings",
     "Encoder",
+    "EncoderDecoder",
     "FeedForward",
     "LearnedPositions",
     "Mask",
@@ -36,16 +38,19 @@ __all__ = [
     "SelfAttention",
     "SinusoidalPositions",
     "Stack",
+    "StackedEncoderDecoder",
     "TransformerLayer",
     "attend",
     "bias_of",
     "build",
     "class_path",
     "config_of",
-    "empty_key_values",
     "initialise",
-    "key_value_names",
+    "initialise_xavier",
+    "is_remembered",
+    "past_name",
     "positions_of",
+    "present_name",
     "scale_residuals",
     "sees_causally",
     "sees_document",

@@ -145,9 +145,19 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, remembered: KeyValue, mask: Mask) -> Tensor:
         """Attends from ``x`` [B, T, D] to what `remember` gave; the mask is over [B, H, T, S]. Returns [B, T, D]."""
-        query = self.query(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, T, D/H]
-        out: Tensor = self.out(attend(query, *remembered, mask, self.scale, self.dropout if self.training else 0.0))
+        dropout = self.dropout if self.training else 0.0
+        out: Tensor = self.out(attend(self._ask(x), *remembered, mask, self.scale, dropout))
         return out
+
+    def weights(self, x: Tensor, key: Tensor, mask: Mask) -> Tensor:
+        """How the attention from ``x`` [B, T, D] spreads over the keys [B, H, S, D/H]: [B, H, T, S], rows sum to 1."""
+        scale = self.scale if self.scale is not None else self.head_dim**-0.5
+        scores = self._ask(x) @ key.mT * scale  # [B, H, T, S]
+        return torch.softmax(scores if mask.bias is None else scores + mask.bias, -1)
+
+    def _ask(self, x: Tensor) -> Tensor:
+        query: Tensor = self.query(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, T, D/H]
+        return query
 
 
 def divided(d_model: int, num_heads: int) -> int:

@@ -1,18 +1,22 @@
-"""The memory of a decoder, as plain tensors."""
+"""What the tensors of a cache are called in an exported graph.
 
-import torch
+A network names them without the prefix: ``0.key`` or ``0.decoder.key`` for keys and values, ``state.0.hidden`` for what
+else goes from step to step. Hugging Face's graphs know the former as ``past_key_values.`` and ``present.``.
+"""
 
-from plmlight.nn.roles import Cache
-
-
-def empty_key_values(
-    num_layers: int, batch_size: int, num_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device | str
-) -> Cache:
-    """Keys and values of no token: two tensors [B, H, 0, D/H] a layer."""
-    shape = (batch_size, num_heads, 0, head_dim)
-    return tuple(torch.empty(shape, dtype=dtype, device=device) for _ in range(2 * num_layers))
+_STATE = "state."
 
 
-def key_value_names(num_layers: int) -> list[str]:
-    """The names of these tensors in a graph: ``0.key``, ``0.value``, ``1.key``, ..."""
-    return [f"{i}.{kind}" for i in range(num_layers) for kind in ("key", "value")]
+def past_name(name: str) -> str:
+    """The input: ``past_key_values.0.key``, ``past_state.0.hidden``."""
+    return f"past_{name}" if name.startswith(_STATE) else f"past_key_values.{name}"
+
+
+def present_name(name: str) -> str:
+    """The output: ``present.0.key``, ``present_state.0.hidden``."""
+    return f"present_{name}" if name.startswith(_STATE) else f"present.{name}"
+
+
+def is_remembered(name: str) -> bool:
+    """Whether the tensor belongs to the memory: it is the same at every step, so graphs have it as an input only."""
+    return ".encoder." in name

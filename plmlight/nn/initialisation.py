@@ -25,6 +25,20 @@ def initialise(network: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(bias)
 
 
+def initialise_xavier(network: nn.Module, embedding_std: float) -> None:
+    """Draws matrices uniformly after Glorot and Bengio (2010), with biases 0, as the Transformer's authors do.
+
+    Args:
+        network: changed in place; on the meta device nothing happens.
+        embedding_std: of the normal distribution of the embeddings: one over the root of D (arXiv:1706.03762, section
+            3.4, where they are multiplied by that root).
+    """
+    initialise(network, embedding_std)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+
+
 def scale_residuals(projections: Iterable[nn.Linear], std: float = 0.02) -> None:
     """Draws what is added to the residual stream again, from N(0, std / root of their number).
 

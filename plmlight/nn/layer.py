@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from plmlight.nn.attention import CrossAttention, KeyValue, SelfAttention
 from plmlight.nn.masks import Mask
+from plmlight.nn.roles import Cache
 
 
 class TransformerLayer(nn.Module):
@@ -48,32 +49,43 @@ class TransformerLayer(nn.Module):
         x: Tensor,
         mask: Mask,
         positions: Tensor | None = None,
-        past: KeyValue | None = None,
+        past: Cache | None = None,
         memory: Tensor | None = None,
         memory_mask: Mask | None = None,
-    ) -> tuple[Tensor, KeyValue | None]:
+        remembered: KeyValue | None = None,
+    ) -> tuple[Tensor, Cache | None]:
         """Applies the layer.
 
         Args:
             x: [B, T, D].
             mask: of the attention to itself.
             positions: [B, T] or [1, T], for rotary positions.
-            past: keys and values of the tokens before.
+            past: keys and values of the tokens before; a third tensor [B, S] is the coverage: how much attention each
+                place of the memory has had so far, as the mean over the heads.
             memory: [B, S, D_memory].
             memory_mask: of the attention to the memory.
+            remembered: the memory's keys and values, where they are known already; then ``memory`` is not read.
 
         Returns:
-            [B, T, D], and the keys and values of past and present; None where there was no ``past``.
+            [B, T, D], and ``past`` with the present in it; None where there was no ``past``.
         """
-        inner, present = self.attention(self._before(x, self.attention_norm), mask, positions, past)
+        before = None if past is None else (past[0], past[1])
+        inner, present = self.attention(self._before(x, self.attention_norm), mask, positions, before)
         x = self._after(x, inner, self.attention_norm)
-        if self.cross_attention is not None and memory is not None:
+        coverage: Cache = () if past is None else past[2:]
+        if self.cross_attention is not None and (memory is not None or remembered is not None):
             assert self.cross_attention_norm is not None
             inner = self._before(x, self.cross_attention_norm)
-            inner = self.cross_attention(inner, self.cross_attention.remember(memory), memory_mask or Mask())
+            if remembered is None:
+                assert memory is not None
+                remembered = self.cross_attention.remember(memory)
+            if coverage:
+                weights = self.cross_attention.weights(inner, remembered[0], memory_mask or Mask())
+                coverage = (coverage[0] + weights.mean(1).sum(1),)  # [B, H, T, S] to [B, S]
+            inner = self.cross_attention(inner, remembered, memory_mask or Mask())
             x = self._after(x, inner, self.cross_attention_norm)
         inner = self.feed_forward(self._before(x, self.feed_forward_norm))
-        return self._after(x, inner, self.feed_forward_norm), None if past is None else present
+        return self._after(x, inner, self.feed_forward_norm), None if past is None else (*present, *coverage)
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         y: Tensor = norm(x) if self.norm_first else x

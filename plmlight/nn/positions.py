@@ -23,25 +23,29 @@ class LearnedPositions(nn.Embedding):
 class SinusoidalPositions(nn.Module):
     """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 
-    Even columns are sines, odd ones cosines, as in the paper. There is no table and no limit to the positions.
+    There is no table and no limit to the positions.
 
     Args:
         d_model: D, even.
+        interleaved: even columns are sines, odd ones cosines, as in the paper; otherwise the first half is sines, the
+            second cosines.
 
     Raises:
         ValueError: for an odd width.
     """
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, interleaved: bool = True) -> None:
         super().__init__()
         if d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model, got {d_model}")
         self.d_model = d_model
+        self.interleaved = interleaved
 
     def forward(self, positions: Tensor) -> Tensor:
         """Positions [B, T] to vectors [B, T, D], float32."""
         angles = _angles(positions, self.d_model, 10000.0)  # [B, T, D/2]
-        return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+        both = [angles.sin(), angles.cos()]
+        return torch.stack(both, -1).flatten(-2) if self.interleaved else torch.cat(both, -1)
 
 
 class RotaryPositions(nn.Module):

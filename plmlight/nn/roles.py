@@ -97,7 +97,8 @@ class Decoder(Network):
             attention_mask: [B, P+T], int64: 0 is padding, k >= 1 the number of the document, and only equal numbers
                 see each other. None says that nothing is padded and each row is one document, which is faster.
             cache: what the network returned for the P tokens before, or `empty_cache`; None to keep no cache.
-            memory: [B, S, D_memory], an encoder's output to attend to, for networks built with cross-attention.
+            memory: [B, S, D_memory], an encoder's output to attend to, for networks built with cross-attention; a cache
+                holds what is needed of it, and then it is not read.
             memory_mask: [B, S], 0 is padding.
 
         Returns:
@@ -106,10 +107,112 @@ class Decoder(Network):
 
     @abstractmethod
     def empty_cache(
-        self, batch_size: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+        self,
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        memory: Tensor | None = None,
     ) -> Cache:
-        """The cache of a network that has read nothing (P = 0)."""
+        """The cache of a network that has read nothing (P = 0), but knows the memory it attends to."""
 
     @abstractmethod
     def cache_names(self) -> list[str]:
-        """The cache tensors' names in the exported graph, without the ``past_key_values.`` prefix: ``0.key``, ..."""
+        """The cache tensors' names, as `plmlight.nn.cache.past_name` takes them: ``0.key``, ..."""
+
+
+class EncoderDecoder(Network):
+    """A network that reads one text and writes another, token by token.
+
+    A subclass sets ``target_vocab_size``, ``target_max_length`` and ``decoder_start_token_id`` beside what every
+    network sets.
+    """
+
+    target_vocab_size: int
+    """V of what is written; that of what is read where both share a vocabulary."""
+    target_max_length: int | None
+    """The most tokens that are written, the start included; None where there is no limit."""
+    decoder_start_token_id: int
+    """What the decoder reads first."""
+    head_scale: float = 1.0
+    """The factor of hidden states before a projection that is tied to the token table (T5: one over the root of D)."""
+
+    @property
+    def target_embedding(self) -> nn.Embedding:
+        """The table of the tokens that are written, to which a head may be tied; the source's where it is shared."""
+        return self.token_embedding
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        decoder_input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Reads a text and what was written so far.
+
+        Args:
+            input_ids: [B, S], int64.
+            decoder_input_ids: [B, T], int64.
+            attention_mask: [B, S]: 0 is padding, k >= 1 the number of the document; None says that nothing is padded.
+            decoder_attention_mask: [B, T], likewise; a document of the target sees the one of its number. Padding on
+                the right needs no mask, as nothing sees what comes later.
+
+        Returns:
+            The decoder's hidden states [B, T, D].
+        """
+        memory = self.encode(input_ids, attention_mask)
+        return self.decode(decoder_input_ids, memory, attention_mask, None, decoder_attention_mask)[0]
+
+    @abstractmethod
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Reads.
+
+        Args:
+            input_ids: [B, S], int64.
+            attention_mask: [B, S]: 0 is padding, k >= 1 the number of the document; None says that nothing is padded.
+
+        Returns:
+            The memory [B, S, D].
+        """
+
+    @abstractmethod
+    def decode(
+        self,
+        decoder_input_ids: Tensor,
+        memory: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cache: Cache | None = None,
+        decoder_attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Cache | None]:
+        """Goes on writing.
+
+        Args:
+            decoder_input_ids: [B, T], int64.
+            memory: [B, S, D], what `encode` returned; a cache holds what is needed of it, and then it is not read.
+            attention_mask: [B, S], of the memory.
+            cache: what this returned for the P tokens before, or `empty_cache`; None to keep no cache.
+            decoder_attention_mask: [B, P+T]; see `forward`.
+
+        Returns:
+            The hidden states [B, T, D], and the cache of P+T tokens (None when ``cache`` is None).
+        """
+
+    @abstractmethod
+    def empty_cache(self, memory: Tensor) -> Cache:
+        """The cache of a decoder that has written nothing (P = 0).
+
+        Args:
+            memory: [B, S, D], what `encode` returned. What each step needs of it is computed here, once.
+
+        Returns:
+            Tensors whose first dimension is B, in the order of `cache_names`.
+        """
+
+    @abstractmethod
+    def cache_names(self) -> list[str]:
+        """The cache tensors' names, as `plmlight.nn.cache.past_name` takes them.
+
+        ``0.decoder.key``, ``0.decoder.value``, ``0.encoder.key``, ... for attention, where those with ``encoder`` stay
+        as they are from step to step; ``state.0.hidden``, ... for recurrent layers; and ``state.coverage`` [B, S]: how
+        much attention each token of the source has had, as the mean over the heads of the last layer.
+        """

@@ -4,6 +4,7 @@ from plmlight.objectives.keyed_random import KeyedRandom
 from plmlight.objectives.masked import MaskedLanguageModelling, Masking
 from plmlight.objectives.rates import LinearRate, RateSchedule
 from plmlight.objectives.sentence_pair import NextSentencePrediction, SentenceOrderPrediction, SentencePairObjective
+from plmlight.objectives.sequence import SequenceToSequence
 from plmlight.objectives.spans import SpanMasking
 from plmlight.objectives.translation import TranslationLanguageModelling
 from plmlight.objectives.whole_words import WholeWordMasking
@@ -21,6 +22,7 @@ __all__ = [
     "RateSchedule",
     "SentenceOrderPrediction",
     "SentencePairObjective",
+    "SequenceToSequence",
     "SpanMasking",
     "TranslationLanguageModelling",
     "WholeWordMasking",

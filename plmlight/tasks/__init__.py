@@ -5,11 +5,13 @@ from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
 from plmlight.tasks.generation import TorchLanguageModel
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
+from plmlight.tasks.seq2seq import Seq2Seq
 
 __all__ = [
     "CausalLM",
     "MaskedLM",
     "SentenceEmbedding",
+    "Seq2Seq",
     "Task",
     "TorchEmbeddingModel",
     "TorchLanguageModel",

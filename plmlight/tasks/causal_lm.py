@@ -7,7 +7,7 @@ from torch import Tensor
 
 from plmlight.heads import LMHead
 from plmlight.metrics import bits_per_byte, perplexity
-from plmlight.nn import Decoder
+from plmlight.nn import Decoder, past_name, present_name
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
@@ -65,7 +65,7 @@ class CausalLM(Task):
         names = self.network.cache_names()
         cache = None
         if past_key_values:
-            expected = [f"past_key_values.{name}" for name in names]
+            expected = [past_name(name) for name in names]
             if set(expected) != set(past_key_values):
                 raise ValueError(
                     f"unexpected inputs {sorted(set(past_key_values) ^ set(expected))}: missing or unknown"
@@ -74,7 +74,7 @@ class CausalLM(Task):
         hidden, present = self.network(input_ids, attention_mask, cache)
         outputs = {"logits": self.head(hidden)}
         if present is not None:
-            outputs |= {f"present.{name}": tensor for name, tensor in zip(names, present, strict=True)}
+            outputs |= {present_name(name): tensor for name, tensor in zip(names, present, strict=True)}
         return outputs
 
     def prepare(self, batch: Batch, rng: KeyedRandom) -> Batch:
