@@ -32,7 +32,7 @@ class TextCorpus(Corpus):
             ``plmlight prepare`` wrote.
         tokenizer: a tokenizer.json or a folder with one (or vocab.json and merges.txt). None trains one on ``files``.
         tokenizer_kind: what to train: byte-bpe, bpe, wordpiece, unigram, character or byte; for a masked language model
-            wordpiece, roberta, albert or xlm.
+            wordpiece, roberta, albert or xlm; for T5 t5.
         tokenizer_vocab_size: its size at most.
         validation_files: text to validate on. None takes a part of ``files``.
         validation_fraction: how large a part; 0 for none.

@@ -1,4 +1,5 @@
 from plmlight.text.files import file_hash, replace_file, replace_folder
+from plmlight.text.form import Frame, TextForm, frame
 from plmlight.text.nearest import nearest
 from plmlight.text.tokenizers import (
     document_separator,
@@ -13,9 +14,12 @@ from plmlight.text.training import TokenizerKind, train_tokenizer
 from plmlight.text.words import word_marks
 
 __all__ = [
+    "Frame",
+    "TextForm",
     "TokenizerKind",
     "document_separator",
     "file_hash",
+    "frame",
     "load_tokenizer",
     "nearest",
     "replace_file",

@@ -13,8 +13,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from plmlight.text.nearest import nearest
 from plmlight.text.published import add_special, albert_normalizers, wrap
 
-TokenizerKind = Literal["byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "roberta", "albert", "xlm"]
+TokenizerKind = Literal[
+    "byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "roberta", "albert", "xlm", "t5"
+]
 END = "<|endoftext|>"
+SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
+"""T5's tokens for hidden spans, in the order of the spans."""
 
 
 def train_tokenizer(
@@ -39,6 +43,8 @@ def train_tokenizer(
       `<pad> <unk> [CLS] [SEP] [MASK]` are ids 0 to 4, and texts stand as `[CLS] A [SEP] B [SEP]`.
     - ``xlm``: ``bpe`` with XLM's tokens (Conneau and Lample 2019, arXiv:1901.07291), of which `<special1>` is the mask:
       `<s> </s> <pad> <unk> <special0> <special1>` are ids 0 to 5, and texts stand as `<s> A </s> B </s>`.
+    - ``t5``: ``unigram`` for text to text (Raffel et al. 2020, arXiv:1910.10683): `<pad> </s> <unk>` are ids 0 to 2,
+      the last hundred the sentinels `<extra_id_99>` to `<extra_id_0>`, and texts stand as `A </s> B </s>`.
 
     Args:
         documents: the text; gone through more than once, so a one-shot iterator is first drawn into memory.
@@ -55,7 +61,7 @@ def train_tokenizer(
     """
     if kind not in _TRAIN:
         raise ValueError(f"tokenizer kind {kind!r} is unknown{nearest(kind, get_args(TokenizerKind))}")
-    least = {"byte-bpe": 257, "byte": 257, "roberta": 261}.get(kind, 8)
+    least = {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108}.get(kind, 8)
     if kind != "byte" and vocab_size < least:
         raise ValueError(f"vocab_size {vocab_size} is too small for a {kind} tokenizer: at least {least}")
     documents = list(documents) if isinstance(documents, Iterator) else documents
@@ -144,17 +150,21 @@ def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_fre
     return tokenizer
 
 
-def _unigram_model(documents: Iterable[str], vocab_size: int, normalizer: Any, special: list[str]) -> Tokenizer:
+def _unigram_model(
+    documents: Iterable[str], vocab_size: int, normalizer: Any, special: list[str], last: Sequence[str] = ()
+) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=vocab_size, show_progress=False, special_tokens=special, unk_token="<unk>"
+        vocab_size=vocab_size - len(last), show_progress=False, special_tokens=special, unk_token="<unk>"
     )
     tokenizer.train_from_iterator(documents, trainer)
     pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
-    tokenizer.model = models.Unigram(_settled(pieces, len(special)), unk_id=special.index("<unk>"))
+    settled = _settled(pieces, len(special)) + [(token, 0.0) for token in last]
+    tokenizer.model = models.Unigram(settled, unk_id=special.index("<unk>"))
+    add_special(tokenizer, last)
     return tokenizer
 
 
@@ -222,6 +232,14 @@ def _xlm(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequen
     return tokenizer
 
 
+def _t5(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
+    special = ["<pad>", "</s>", "<unk>"]
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, special, SENTINELS[::-1])
+    wrap(tokenizer, None, "</s>")
+    return tokenizer
+
+
 _TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
     "byte-bpe": _byte_bpe,
     "bpe": _bpe,
@@ -232,4 +250,5 @@ _TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
     "roberta": _roberta,
     "albert": _albert,
     "xlm": _xlm,
+    "t5": _t5,
 }

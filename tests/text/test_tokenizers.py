@@ -51,6 +51,18 @@ def test_transformers_opens_what_is_saved(tmp_path: Path, trained: Tokenizer) ->
     assert (theirs.eos_token_id, theirs.pad_token_id, theirs.decode(trained.encode(TEXT[1]).ids)) == (0, 0, TEXT[1])
 
 
+def test_transformers_opens_what_is_saved_for_t5(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    made = train_tokenizer(TEXT, "t5", 250)
+    save_tokenizer(made, tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    text = "The quick <extra_id_0> fox<extra_id_1> 中文"
+    assert theirs(text)["input_ids"] == made.encode(text).ids == load_tokenizer(tmp_path).encode(text).ids
+    assert (theirs.pad_token_id, theirs.eos_token_id, theirs.unk_token_id) == (0, 1, 2)
+    assert "token_type_ids" not in theirs(text)
+    assert len(theirs) == vocabulary_size(made)
+
+
 def test_gpt1_files_are_read_as_transformers_reads_them(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     vocabulary = ["<unk>", "a", "b", "c", "a</w>", "b</w>", "c</w>", ",</w>", "ab", "abc</w>"]

@@ -62,7 +62,9 @@ def test_one_shot_iterator_is_enough() -> None:
     assert once.get_vocab() == train_tokenizer(TEXT, "wordpiece", 200).get_vocab()
 
 
-@pytest.mark.parametrize("kind", ["byte-bpe", "bpe", "wordpiece", "unigram", "character", "roberta", "albert", "xlm"])
+@pytest.mark.parametrize(
+    "kind", ["byte-bpe", "bpe", "wordpiece", "unigram", "character", "roberta", "albert", "xlm", "t5"]
+)
 def test_another_process_trains_the_same(kind: TokenizerKind) -> None:
     source = """
 import sys, itertools
@@ -106,6 +108,21 @@ def test_masked_language_models_have_their_tokens(
     mask = tokenizer.id_to_token(roles["mask"])
     assert roles["mask"] in tokenizer.encode(f"quick {mask} fox").ids
     assert tokenizer.decode(tokenizer.encode(f"quick {mask} fox").ids).split() == ["quick", "fox"]
+
+
+def test_t5_has_its_tokens_and_its_sentinels_last() -> None:
+    tokenizer = train_tokenizer(TEXT, "t5", 200)
+    assert [tokenizer.id_to_token(id_) for id_ in range(3)] == ["<pad>", "</s>", "<unk>"]
+    size = tokenizer.get_vocab_size()
+    assert [tokenizer.token_to_id(f"<extra_id_{number}>") for number in range(100)] == [
+        *range(size - 1, size - 101, -1)
+    ]
+    assert tokenizer.encode("The fox", "dog").type_ids[-1] == 0
+    hidden = tokenizer.encode("The <extra_id_0> fox<extra_id_1>").ids
+    assert hidden[-2:] == [size - 2, 1]
+    assert size - 1 in hidden
+    assert tokenizer.decode(tokenizer.encode("The quick fox").ids) == "The quick fox"
+    assert tokenizer.decode(hidden).split() == ["The", "fox"]
 
 
 def test_the_mask_of_a_byte_level_vocabulary_takes_its_space_along() -> None:
