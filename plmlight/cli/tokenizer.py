@@ -27,7 +27,8 @@ def main(command: str, argv: list[str]) -> int:
         "--kind",
         type=TokenizerKind,
         default="byte-bpe",
-        help="what to train; roberta, albert, xlm, t5 are byte-bpe, unigram, bpe and unigram with those models' special tokens",
+        help="what to train; roberta, albert, xlm, t5 are byte-bpe, unigram, bpe and unigram with those models' "
+        "special tokens",
     )
     options.add_argument("--vocab_size", type=int, default=8192, help="tokens at most, special ones included")
     options.add_argument(
