@@ -15,7 +15,9 @@ _CHUNK_ELEMENTS = 1 << 23
 """Logits that exist at once: 32 MB in float32, 167 rows at a vocabulary of 50,000."""
 
 
-def chunked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+def chunked_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """The sum of the cross entropies of ``softmax(hidden @ weight.T + bias)``.
 
     The logits are made a few rows at a time, and each chunk's share of the gradients is computed while the chunk is
@@ -27,6 +29,8 @@ def chunked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, l
         weight: [V, D].
         bias: [V] or None.
         labels: [N], int64; `IGNORED` rows count 0.
+        label_smoothing: the share of the probability that the target spreads over all of the vocabulary (Szegedy et
+            al. 2016, arXiv:1512.00567, section 7), 0 to 1.
 
     Returns:
         The sum, a scalar in float32 (float64 for float64 input).
@@ -35,14 +39,22 @@ def chunked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, l
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         hidden = hidden.to(dtype)  # outside the function: its gradient goes back to the width it came in
-    out: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+    out: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, labels, label_smoothing, torch.is_grad_enabled()
+    )
     return out
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, differentiable: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        smoothing: float,
+        differentiable: bool,
     ) -> Tensor:
         needs = [differentiable and needed for needed in ctx.needs_input_grad[:3]]
         matrix = weight.to(hidden.dtype)
@@ -60,11 +72,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 counted = target != IGNORED
                 safe = target.clamp_min(0)
                 scores = F.log_softmax(F.linear(part, matrix, offset), -1, dtype=wide)  # [n, V]
-                total -= scores.gather(1, safe).mul_(counted).sum()
+                expected = (1 - smoothing) * scores.gather(1, safe)  # [n, 1]
+                if smoothing:
+                    expected += smoothing * scores.mean(-1, keepdim=True)
+                total -= expected.mul_(counted).sum()
                 if not any(needs):
                     continue
-                slope = scores.exp_()  # the gradient of the logits: softmax minus one at the label
-                slope.scatter_add_(1, safe, slope.new_full((1, 1), -1.0).expand_as(safe))
+                slope = scores.exp_()  # the gradient of the logits: softmax minus the target
+                slope.scatter_add_(1, safe, slope.new_full((1, 1), smoothing - 1).expand_as(safe))
+                if smoothing:
+                    slope -= smoothing / slope.shape[1]
                 slope = slope.mul_(counted).to(hidden.dtype)
                 if grad_hidden is not None:
                     torch.mm(slope, matrix, out=grad_hidden[start : start + rows])
@@ -82,7 +99,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         if factor.device.type != "cpu" or factor != 1:
             # In place, to hold no second [V, D]; torch itself refuses a second pass over what has changed.
             gradients = [None if g is None else g.mul_(factor) for g in gradients]
-        return (*gradients, None, None)
+        return (*gradients, None, None, None)
 
 
 def _accumulate(grad_weight: Tensor, slope: Tensor, part: Tensor) -> None:

@@ -41,7 +41,9 @@ class LMHead(nn.Module):
         """What the matrix is multiplied with: the hidden states themselves, scaled."""
         return hidden if self.scale == 1 else hidden * self.scale
 
-    def loss(self, hidden: Tensor, labels: Tensor, *, select: bool | None = None) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, hidden: Tensor, labels: Tensor, *, select: bool | None = None, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """The cross entropy at the labelled positions, without keeping their logits.
 
         Args:
@@ -49,6 +51,7 @@ class LMHead(nn.Module):
             labels: [...], int64; -100 is no label.
             select: leave rows without label out before projecting, which on an accelerator waits for it once. None
                 does so on the CPU, where waiting costs nothing; otherwise such rows are computed and count zero.
+            label_smoothing: the share of each label's probability that is spread over all of the vocabulary.
 
         Returns:
             The sum over the labels and their count, both float32 scalars.
@@ -58,5 +61,5 @@ class LMHead(nn.Module):
         count = labelled.sum()
         if (select if select is not None else hidden.device.type == "cpu") and int(count) < len(flat):
             rows, flat = rows[labelled], flat[labelled]
-        total = chunked_cross_entropy(self.before_projection(rows), self.weight, self.bias, flat)
+        total = chunked_cross_entropy(self.before_projection(rows), self.weight, self.bias, flat, label_smoothing)
         return total, count.to(torch.float32)

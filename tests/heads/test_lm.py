@@ -6,9 +6,12 @@ from torch import Tensor, nn
 from plmlight.heads import LMHead, chunked_cross_entropy, cross_entropy
 
 
-def reference(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+def reference(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     logits = F.linear(hidden, weight, bias)
-    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels, reduction="sum")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
 
 
 def inputs(rows: int = 23, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -22,13 +25,14 @@ def inputs(rows: int = 23, dtype: torch.dtype = torch.float32) -> tuple[Tensor, 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 1000])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 def test_value_and_gradients_equal_torch(
-    monkeypatch: pytest.MonkeyPatch, rows_at_once: int, dtype: torch.dtype, tolerance: float
+    monkeypatch: pytest.MonkeyPatch, rows_at_once: int, dtype: torch.dtype, tolerance: float, smoothing: float
 ) -> None:
     monkeypatch.setattr(cross_entropy, "_CHUNK_ELEMENTS", rows_at_once * 31)
     hidden, weight, bias, labels = inputs(dtype=dtype)
-    ours = chunked_cross_entropy(hidden, weight, bias, labels)
-    expected = reference(hidden, weight, bias, labels)
+    ours = chunked_cross_entropy(hidden, weight, bias, labels, smoothing)
+    expected = reference(hidden, weight, bias, labels, smoothing)
     torch.testing.assert_close(ours, expected, atol=tolerance, rtol=tolerance)
     for got, wanted in zip(
         torch.autograd.grad(0.3 * ours, (hidden, weight, bias)),
@@ -38,11 +42,12 @@ def test_value_and_gradients_equal_torch(
         torch.testing.assert_close(got, wanted, atol=tolerance, rtol=tolerance)
 
 
-def test_autocast_equals_cross_entropy_of_bf16_logits() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_autocast_equals_cross_entropy_of_bf16_logits(smoothing: float) -> None:
     hidden, weight, bias, labels = inputs(64)
     with torch.autocast("cpu", torch.bfloat16):
-        ours = chunked_cross_entropy(hidden, weight, bias, labels)
-        expected = reference(hidden, weight, bias, labels)
+        ours = chunked_cross_entropy(hidden, weight, bias, labels, smoothing)
+        expected = reference(hidden, weight, bias, labels, smoothing)
     torch.testing.assert_close(ours, expected)
     gradients = zip(
         torch.autograd.grad(ours, (hidden, weight)), torch.autograd.grad(expected, (hidden, weight)), strict=True
@@ -81,6 +86,19 @@ def test_head_counts_only_labelled_positions(select: bool | None) -> None:
     assert (grad[0, :2] != 0).any()
 
 
+@pytest.mark.parametrize("select", [True, False])
+def test_the_heads_loss_is_smoothed_as_torchs(select: bool) -> None:
+    head = LMHead(8, 31, bias=True, scale=0.5)
+    hidden = torch.randn(2, 5, 8)
+    labels = torch.randint(31, (2, 5))
+    labels[0, 2:] = -100
+    total, count = head.loss(hidden, labels, select=select, label_smoothing=0.1)
+    logits = head(hidden).flatten(0, 1)
+    expected = F.cross_entropy(logits, labels.flatten(), reduction="sum", label_smoothing=0.1)
+    torch.testing.assert_close(total, expected)
+    assert count.item() == 7
+
+
 def test_no_labels_give_zero_and_zero_gradients() -> None:
     head = LMHead(8, 31)
     hidden = torch.randn(1, 3, 8, requires_grad=True)
@@ -105,7 +123,8 @@ def test_tied_weight_is_the_same_parameter_and_must_fit() -> None:
         LMHead(9, 31, weight=table.weight)
 
 
-def test_memory_at_50k_is_a_quarter_of_full_logits() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_memory_at_50k_is_a_quarter_of_full_logits(smoothing: float) -> None:
     rows, vocab = 1024, 50_000
     hidden = torch.randn(rows, 16, requires_grad=True)
     weight = torch.randn(vocab, 16, requires_grad=True)
@@ -121,5 +140,5 @@ def test_memory_at_50k_is_a_quarter_of_full_logits() -> None:
             return out
 
     with Largest():  # type: ignore[no-untyped-call]
-        chunked_cross_entropy(hidden, weight, None, labels).backward()
+        chunked_cross_entropy(hidden, weight, None, labels, smoothing).backward()
     assert largest <= rows * vocab * 4 / 4
