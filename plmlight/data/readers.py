@@ -105,7 +105,7 @@ def _documents(source: Source, field: str, document: DocumentUnit) -> Iterator[I
             return iter([_decoded(source)])
         grouped = lines(source) if document == "line" else _paragraphs(lines(source))
         return ([text] for text in grouped if text.strip())
-    return ([text] for text in _READ[source.kind](source, field) if text)
+    return ([text] for _, (text,) in records(source, (field,)) if text)
 
 
 def _cut_all(documents: Iterable[Iterable[str]]) -> Iterator[Piece]:
@@ -225,20 +225,58 @@ def _paragraphs(unwrapped: Iterable[str]) -> Iterator[str]:
     yield "\n".join(held)
 
 
-def _jsonl(source: Source, field: str) -> Iterator[str]:
+Record = tuple[str, tuple[str, ...]]
+"""Where something stands, for messages, and the texts of its fields."""
+
+
+def records(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+    """Streams the records of a file that has fields (jsonl, csv, tsv, parquet, a data set).
+
+    Args:
+        source: the file.
+        fields: the keys or columns to read.
+
+    Yields:
+        Where the record stands, and the text of each field, in the order of ``fields``.
+
+    Raises:
+        ValueError: for what cannot be read, or lacks a field, naming the place.
+    """
+    return _RECORDS[source.kind](source, fields)
+
+
+def objects(source: Source, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Streams the lines of a jsonl file.
+
+    Args:
+        source: the file.
+        field: what the objects should have, for messages.
+
+    Yields:
+        Where the line stands, and the object.
+
+    Raises:
+        ValueError: for a line that is no JSON object, naming it.
+    """
     for number, line in enumerate(lines(source), 1):
         if not line.strip():
             continue
+        where = f"{source.name}:{number}"
         try:
             entry = json.loads(line)
         except ValueError as error:
-            raise ValueError(f"{source.name}:{number}: not a line of JSON ({error})") from None
+            raise ValueError(f"{where}: not a line of JSON ({error})") from None
         if not isinstance(entry, dict):
-            raise ValueError(f"{source.name}:{number}: expected an object with a field {field!r}, got {line[:40]}")
-        yield _text(entry, field, f"{source.name}:{number}")
+            raise ValueError(f"{where}: expected an object with a field {field!r}, got {line[:40]}")
+        yield where, entry
 
 
-def _table(source: Source, field: str) -> Iterator[str]:
+def _jsonl(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+    for where, entry in objects(source, fields[0]):
+        yield where, tuple(_text(entry, field, where) for field in fields)
+
+
+def _table(source: Source, fields: Sequence[str]) -> Iterator[Record]:
     csv.field_size_limit(2**31 - 1)
     rows = csv.reader(
         (f"{line}\n" for line in lines(source)), delimiter="\t" if source.kind == "tsv" else ",", strict=True
@@ -247,17 +285,18 @@ def _table(source: Source, field: str) -> Iterator[str]:
         header = next(rows, [])
         if not header:
             return
-        column = _column(header, field, f"{source.name}:1")
+        columns = [_column(header, field, f"{source.name}:1") for field in fields]
         for row in rows:
-            if row and len(row) <= column:
-                raise ValueError(f"{source.name}:{rows.line_num}: has {len(row)} columns, expected {len(header)}")
+            where = f"{source.name}:{rows.line_num}"
+            if row and len(row) <= max(columns):
+                raise ValueError(f"{where}: has {len(row)} columns, expected {len(header)}")
             if row:
-                yield row[column]
+                yield where, tuple(row[column] for column in columns)
     except csv.Error as error:
         raise ValueError(f"{source.name}:{rows.line_num}: not a row of CSV ({error})") from None
 
 
-def _parquet(source: Source, field: str) -> Iterator[str]:
+def _parquet(source: Source, fields: Sequence[str]) -> Iterator[Record]:
     import pyarrow
     import pyarrow.parquet
 
@@ -266,23 +305,28 @@ def _parquet(source: Source, field: str) -> Iterator[str]:
             table = pyarrow.parquet.ParquetFile(raw)
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{source.name}: not a parquet file ({error})") from None
-        _column(table.schema_arrow.names, field, source.name)
+        for field in fields:
+            _column(table.schema_arrow.names, field, source.name)
         row = 0
-        for batch in table.iter_batches(batch_size=1024, columns=[field]):
-            for value in batch.column(0).to_pylist():
+        for batch in table.iter_batches(batch_size=1024, columns=list(fields)):
+            for entry in batch.to_pylist():
                 row += 1
-                yield _text({field: value}, field, f"{source.name}: row {row}")
+                where = f"{source.name}: row {row}"
+                yield where, tuple(_text(entry, field, where) for field in fields)
 
 
-def _dataset(source: Source, field: str) -> Iterator[str]:
+def _dataset(source: Source, fields: Sequence[str]) -> Iterator[Record]:
     table = open_dataset(source.name)
-    _column(table.column_names, field, source.name)
+    for field in fields:
+        _column(table.column_names, field, source.name)
     for start in range(0, len(table), 1024):
-        for row, value in enumerate(table[start : start + 1024][field], start + 1):
-            yield _text({field: value}, field, f"{source.name}: row {row}")
+        part = table[start : start + 1024]
+        for place in range(len(part[fields[0]])):
+            where = f"{source.name}: row {start + place + 1}"
+            yield where, tuple(_text({field: part[field][place]}, field, where) for field in fields)
 
 
-_READ: dict[str, Callable[[Source, str], Iterator[str]]] = {
+_RECORDS: dict[str, Callable[[Source, Sequence[str]], Iterator[Record]]] = {
     "jsonl": _jsonl,
     "csv": _table,
     "tsv": _table,
