@@ -12,6 +12,7 @@ from .loading import load as load
 from .networks import ALBERT as ALBERT
 from .networks import BERT as BERT
 from .networks import GPT as GPT
+from .networks import T5 as T5
 from .networks import XLM as XLM
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer

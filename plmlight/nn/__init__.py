@@ -17,7 +17,7 @@ from plmlight.nn.masks import (
     triangle,
     within_window,
 )
-from plmlight.nn.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
 from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network
 from plmlight.nn.stack import Stack
 
@@ -34,6 +34,7 @@ __all__ = [
     "Mask",
     "Network",
     "PostNormEncoder",
+    "RelativePositionBias",
     "RotaryPositions",
     "SelfAttention",
     "SinusoidalPositions",

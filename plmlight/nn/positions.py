@@ -1,10 +1,11 @@
-"""Where a token stands: learned and sinusoidal vectors to add, rotations of queries and keys."""
+"""Where a token stands: vectors to add, rotations of queries and keys, or what is added to their scores."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -75,6 +76,47 @@ class RotaryPositions(nn.Module):
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         left, right = x.chunk(2, -1)
         return torch.cat([left * cos - right * sin, right * cos + left * sin], -1)
+
+
+class RelativePositionBias(nn.Module):
+    """What the distance between two tokens adds to their score (Raffel et al. 2020, arXiv:1910.10683, section 2.1).
+
+    A learned number for each head and bucket of distances: half of the buckets are exact distances, the others grow
+    logarithmically; all beyond ``max_distance`` share the last. It is computed once and serves every layer.
+
+    Args:
+        num_heads: H.
+        bidirectional: whether what comes later has buckets of its own (an encoder's); otherwise it is as far as the
+            token itself.
+        num_buckets: how many there are.
+        max_distance: from where on all distances are the same.
+    """
+
+    def __init__(self, num_heads: int, *, bidirectional: bool, num_buckets: int = 32, max_distance: int = 128) -> None:
+        super().__init__()
+        self.bidirectional, self.num_buckets, self.max_distance = bidirectional, num_buckets, max_distance
+        self.table = nn.Embedding(num_buckets, num_heads)
+
+    def forward(self, length: int, total: int, device: torch.device | None = None) -> Tensor:
+        """The bias [1, H, T, S] of T queries, which are the last of S keys."""
+        furthest = self.max_distance
+        distances = torch.arange(-furthest, furthest + 1, device=device)
+        by_distance = self.table(self.buckets(distances))  # [2 * max_distance + 1, H]
+        places = torch.arange(total, device=device)
+        apart = places[None, :] - places[total - length :, None]  # [T, S]
+        bias = F.embedding(apart.clamp(-furthest, furthest) + furthest, by_distance)  # [T, S, H]
+        return bias.permute(2, 0, 1)[None].contiguous()
+
+    def buckets(self, distances: Tensor) -> Tensor:
+        """Which bucket each distance is in: the key's place less the query's, int64, any shape."""
+        number = self.num_buckets // 2 if self.bidirectional else self.num_buckets
+        away = distances.abs() if self.bidirectional else (-distances).clamp(min=0)
+        exact = number // 2
+        share = torch.log(away.clamp(min=1) / exact) / math.log(self.max_distance / exact)
+        # raised a little, so that no rounding moves a distance that lies on an edge: every runtime has the same buckets
+        far = (exact + (share * (number - exact) + 1e-5).long()).clamp(max=number - 1)
+        bucket = torch.where(away < exact, away, far)
+        return bucket + (distances > 0) * number if self.bidirectional else bucket
 
 
 def _angles(positions: Tensor, width: int, theta: float) -> Tensor:
