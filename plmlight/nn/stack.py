@@ -102,7 +102,7 @@ class Stack(nn.Module):
             if self.crosses:
                 assert memory is not None, "no memory to attend to"
                 assert layer.cross_attention is not None
-                cache += layer.cross_attention.remember(memory)
+                cache += [kept.contiguous() for kept in layer.cross_attention.remember(memory)]  # it is read often
         if memory is not None and self.crosses:
             cache.append(memory.new_zeros(memory.shape[:2]))
         return tuple(cache)
