@@ -237,6 +237,14 @@ class Task(Configured, pl.LightningModule):
         """Takes back what `on_save_checkpoint` gave, the tokenizer only where there is none yet."""
         self._run_seed = checkpoint.get("run_seed")
         self.train_sums.load(checkpoint.get("train_sums", {}))
+        self.restore_text(checkpoint)
+
+    def restore_text(self, checkpoint: dict[str, Any]) -> None:
+        """Takes from a checkpoint how text becomes ids, where there is nothing yet that says it.
+
+        Args:
+            checkpoint: what `on_save_checkpoint` wrote into.
+        """
         if self.tokenizer is None and checkpoint.get(TOKENIZER):
             self.tokenizer = Tokenizer.from_str(checkpoint[TOKENIZER])
 

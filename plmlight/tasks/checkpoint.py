@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
-
 from plmlight.interop import read_checkpoint
 from plmlight.nn import build, class_path
 
@@ -15,6 +13,9 @@ if TYPE_CHECKING:
 
 TASK, ARGUMENTS, TOKENIZER, WEIGHTS = "task", "hyper_parameters", "tokenizer", "state_dict"
 """What a checkpoint holds: a class path, that class's arguments, JSON text or None, tensors; beside Lightning's own."""
+
+TARGET_TOKENIZER, TEXT_FORM, DECODING_DEFAULTS = "target_tokenizer", "text_form", "decoding_defaults"
+"""And of a task that reads one text and writes another: JSON text or None, and two dictionaries of plain values."""
 
 
 def task_from_checkpoint(path: str | Path) -> Task:
@@ -40,6 +41,5 @@ def task_from_checkpoint(path: str | Path) -> Task:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: the weights do not fit {checkpoint[TASK]} ({reason})") from None
-    if checkpoint.get(TOKENIZER):
-        task.tokenizer = Tokenizer.from_str(checkpoint[TOKENIZER])
+    task.restore_text(checkpoint)
     return task.eval()
