@@ -9,12 +9,14 @@ from plmlight.decoding.encoder import EmbeddingModel, EncoderModel, Inputs, Mask
 from plmlight.decoding.filling import Filling, MaskFiller
 from plmlight.decoding.generate import generate, stream
 from plmlight.decoding.generator import TextGenerator
-from plmlight.decoding.model import LanguageModel
+from plmlight.decoding.model import Covering, LanguageModel, Revealing, SequenceModel
 from plmlight.decoding.options import DecodingOptions
 from plmlight.decoding.row import Hypothesis
+from plmlight.decoding.sequence import SequenceGenerator
 from plmlight.decoding.text import Piece
 
 __all__ = [
+    "Covering",
     "DecodingOptions",
     "EmbeddingModel",
     "EncoderModel",
@@ -25,6 +27,9 @@ __all__ = [
     "MaskFiller",
     "MaskedModel",
     "Piece",
+    "Revealing",
+    "SequenceGenerator",
+    "SequenceModel",
     "TextEmbedder",
     "TextGenerator",
     "generate",

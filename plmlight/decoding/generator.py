@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -60,19 +60,10 @@ class TextGenerator:
         Raises:
             ValueError: for options, texts and a model that do not fit together.
         """
-        if isinstance(texts, str):
-            raise ValueError("generate takes a list of texts: put brackets around the one text")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        each = [options] * len(texts) if options is None or isinstance(options, DecodingOptions) else list(options)
-        if len(each) != len(texts):
-            raise ValueError(f"{len(texts)} texts came with {len(each)} options")
-        settled = [self._settle(option, changes) for option in each]
+        settled = settle_all(texts, options, self.options, changes)
         prompts = [self.encode(text) for text in texts]
-        order = sorted(range(len(texts)), key=lambda place: -len(prompts[place]))
         answers: list[list[Hypothesis]] = [[] for _ in texts]
-        for first in range(0, len(order), batch_size):
-            places = order[first : first + batch_size]
+        for places in batches([len(prompt) for prompt in prompts], batch_size):
             found = generate(
                 self.model,
                 [prompts[place] for place in places],
@@ -98,17 +89,7 @@ class TextGenerator:
         Raises:
             ValueError: as `generate`, and for options that make several answers.
         """
-        return stream(self.model, self.encode(text), self._settle(options, changes), self.tokenizer)
-
-    def _settle(self, options: DecodingOptions | None, changes: dict[str, Any]) -> DecodingOptions:
-        unknown = sorted(changes.keys() - {field.name for field in dataclasses.fields(DecodingOptions)})
-        if unknown:
-            known = ", ".join(field.name for field in dataclasses.fields(DecodingOptions))
-            raise ValueError(f"there is no decoding option {unknown[0]!r}; expected one of {known}")
-        settled = dataclasses.replace(options or self.options, **changes)
-        if settled.eos_token_id is None:
-            settled = dataclasses.replace(settled, eos_token_id=self.options.eos_token_id)
-        return settled
+        return stream(self.model, self.encode(text), settle(options, self.options, changes), self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a prompt.
@@ -123,3 +104,75 @@ class TextGenerator:
         if not ids and self.bos_token_id is not None:
             return [self.bos_token_id]
         return ids
+
+
+def settle(options: DecodingOptions | None, usual: DecodingOptions, changes: Mapping[str, Any]) -> DecodingOptions:
+    """The options that hold.
+
+    Args:
+        options: what a call gave.
+        usual: what holds where it gave none; its ``eos_token_id`` is the model's own.
+        changes: fields that the call gave by name.
+
+    Returns:
+        The options.
+
+    Raises:
+        ValueError: for a field that there is not.
+    """
+    known = [field.name for field in dataclasses.fields(DecodingOptions)]
+    unknown = sorted(changes.keys() - set(known))
+    if unknown:
+        raise ValueError(f"there is no decoding option {unknown[0]!r}; expected one of {', '.join(known)}")
+    settled = dataclasses.replace(options or usual, **changes)
+    if settled.eos_token_id is None:
+        settled = dataclasses.replace(settled, eos_token_id=usual.eos_token_id)
+    return settled
+
+
+def settle_all(
+    texts: Sequence[str],
+    options: DecodingOptions | Sequence[DecodingOptions] | None,
+    usual: DecodingOptions,
+    changes: Mapping[str, Any],
+) -> list[DecodingOptions]:
+    """The options that hold for each text; see `settle`.
+
+    Args:
+        texts: the texts.
+        options: for all of them, or one for each.
+        usual: see `settle`.
+        changes: the same.
+
+    Returns:
+        One for each text.
+
+    Raises:
+        ValueError: when there are not as many options as texts, or as `settle`.
+    """
+    if isinstance(texts, str):
+        raise ValueError("generate takes a list of texts: put brackets around the one text")
+    each = [options] * len(texts) if options is None or isinstance(options, DecodingOptions) else list(options)
+    if len(each) != len(texts):
+        raise ValueError(f"{len(texts)} texts came with {len(each)} options")
+    return [settle(option, usual, changes) for option in each]
+
+
+def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """What runs together: similar lengths beside each other, the longest first.
+
+    Args:
+        lengths: of the rows, in tokens.
+        batch_size: how many run together.
+
+    Yields:
+        The places of a batch's rows.
+
+    Raises:
+        ValueError: for a batch of nothing.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    for first in range(0, len(order), batch_size):
+        yield order[first : first + batch_size]

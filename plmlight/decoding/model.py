@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Array = Any
 """An array that follows the array API (https://data-apis.org/array-api), as numpy arrays and torch tensors do."""
 
 
 class LanguageModel(Protocol):
-    """A model that reads tokens and scores the next one, for a batch of rows that may shrink, grow and reorder."""
+    """A model that reads tokens and scores the next one, for a batch of rows that may shrink, grow and reorder.
+
+    What only some ways of decoding need is in protocols of its own: `Covering` and `Revealing`.
+    """
 
     max_length: int | None
     """The most tokens that a row can hold, prompt included; None where there is no limit."""
@@ -40,4 +43,54 @@ class LanguageModel(Protocol):
 
         Args:
             rows: indices into the present rows.
+        """
+
+
+@runtime_checkable
+class Covering(Protocol):
+    """What a language model that reads a source may offer too: the coverage penalty needs it."""
+
+    def coverage(self) -> Array:
+        """How much attention each place of the source has had so far, the last call's included.
+
+        Returns:
+            [B, S], valid until the next call; places of padding have 1, as nothing is left to cover there.
+
+        Raises:
+            ValueError: when the network has no attention to the source, or does not sum it.
+        """
+
+
+@runtime_checkable
+class Revealing(Protocol):
+    """What a language model may offer too: contrastive search needs it."""
+
+    def hidden(self) -> Array:
+        """The hidden states that the last call's logits came from.
+
+        Returns:
+            [B, T, D], valid until the next call: after `LanguageModel.start` of the prompts, where a shorter one stands
+            at the end of its row; after `LanguageModel.step` of one token.
+        """
+
+
+class SequenceModel(Protocol):
+    """A model that reads one text and writes another."""
+
+    max_length: int | None
+    """The most tokens that are written, the start included; None where there is no limit."""
+    max_source_length: int | None
+    """The most tokens that are read; None where there is no limit."""
+    decoder_start_token_id: int
+    """What the decoder reads first."""
+
+    def read(self, sources: Sequence[Sequence[int]]) -> LanguageModel:
+        """Reads sources, one a row.
+
+        Args:
+            sources: token ids, at least one each; their lengths may differ.
+
+        Returns:
+            What writes: its ``start`` takes one prompt for each source, which begins with ``decoder_start_token_id``;
+            its ``max_length`` is that of this model.
         """

@@ -33,6 +33,8 @@ class DecodingOptions:
         seed: with the prompt's number in the batch it fixes what is sampled, whatever else is in the batch.
         truncate_prompt: drop tokens on the left of a prompt until it fits with max_new_tokens into the model's
             length; otherwise a prompt that leaves no room is an error.
+        truncate_source: where a model reads a source, cut one that is longer than it can read, and say how many were;
+            otherwise it is an error.
 
     Raises:
         ValueError: for a value outside its range, or a combination that means nothing.
@@ -54,6 +56,7 @@ class DecodingOptions:
     eos_token_id: int | Sequence[int] | None = None
     seed: int = 0
     truncate_prompt: bool = False
+    truncate_source: bool = False
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -2,7 +2,7 @@ from plmlight.tasks.base import Task
 from plmlight.tasks.causal_lm import CausalLM
 from plmlight.tasks.checkpoint import task_from_checkpoint
 from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
-from plmlight.tasks.generation import TorchLanguageModel
+from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq
@@ -16,5 +16,6 @@ __all__ = [
     "TorchEmbeddingModel",
     "TorchLanguageModel",
     "TorchMaskedModel",
+    "TorchSequenceModel",
     "task_from_checkpoint",
 ]
