@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from plmlight.interop import BART_FAMILY, MARIAN_FAMILY, MBART_FAMILY, Family, Pretrained, load_network
 from plmlight.nn import (
     CrossAttention,
     FeedForward,
@@ -21,7 +22,7 @@ from plmlight.nn import (
 )
 
 
-class Transformer(StackedEncoderDecoder):
+class Transformer(Pretrained, StackedEncoderDecoder):
     """The encoder-decoder of Vaswani et al. 2017, "Attention Is All You Need" (arXiv:1706.03762), section 3.
 
     The defaults are the paper's base model, where source, target and, by the task, the projection to the vocabulary
@@ -54,6 +55,8 @@ class Transformer(StackedEncoderDecoder):
         ValueError: when the heads do not divide the width.
     """
 
+    families: ClassVar[tuple[Family, ...]] = (MARIAN_FAMILY, BART_FAMILY, MBART_FAMILY)
+
     def __init__(
         self,
         vocab_size: int,
@@ -76,6 +79,7 @@ class Transformer(StackedEncoderDecoder):
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__(vocab_size, d_model, max_length, pad_token_id)
+        self.num_layers, self.num_heads = num_layers, num_heads
         self.target_vocab_size = target_vocab_size if target_vocab_size is not None else vocab_size
         self.target_max_length = max_length
         self.decoder_start_token_id = decoder_start_token_id if decoder_start_token_id is not None else pad_token_id
@@ -112,6 +116,23 @@ class Transformer(StackedEncoderDecoder):
         self.decoder_norm = norm() if norm_first else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         initialise_xavier(self, embedding_std=1 / self.embedding_scale if scale_embedding else 0.02)
+
+    @classmethod
+    def from_pretrained(cls, folder: str, dropout: float | None = None) -> Transformer:
+        """Starts from trained weights.
+
+        Args:
+            folder: a Hugging Face folder or hub id of the marian, bart or mbart family, or a checkpoint with a
+                Transformer in it.
+            dropout: replaces the one that is written there.
+
+        Returns:
+            The network.
+
+        Raises:
+            ValueError: when there is no such network, or its weights do not fit.
+        """
+        return load_network(cls, folder, dropout)
 
     @property
     def token_embedding(self) -> nn.Embedding:

@@ -6,17 +6,24 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch import nn
 from transformers import (
     AlbertConfig,
     AlbertModel,
+    BartConfig,
+    BartModel,
     BertConfig,
     BertModel,
     GPT2Config,
     GPT2Model,
+    MarianConfig,
+    MarianModel,
     OpenAIGPTConfig,
     OpenAIGPTModel,
     RobertaConfig,
     RobertaModel,
+    T5Config,
+    T5Model,
     XLMConfig,
     XLMModel,
 )
@@ -66,6 +73,72 @@ ENCODERS = {
     "xlm-tiny": (64139, 2, 128, 2),
 }
 LANGUAGES = {"xlm-xnli15": 15, "xlm-enfr": 2, "xlm-tiny": 2}
+ENCODER_DECODERS = {
+    # name: vocabulary, layers, width, heads, inner width, width of a head (the papers and lists that the configs name)
+    "t5-small": (32128, 6, 512, 8, 2048, 64),
+    "t5-base": (32128, 12, 768, 12, 3072, 64),
+    "t5-large": (32128, 24, 1024, 16, 4096, 64),
+    "t5-3b": (32128, 24, 1024, 32, 16384, 128),
+    "t5-11b": (32128, 24, 1024, 128, 65536, 128),
+    "t5-tiny": (32128, 4, 256, 4, 1024, 32),
+    "t5-v1.1-small": (32128, 8, 512, 6, 1024, 64),
+    "t5-v1.1-base": (32128, 12, 768, 12, 2048, 64),
+    "t5-v1.1-large": (32128, 24, 1024, 16, 2816, 64),
+    "t5-v1.1-xl": (32128, 24, 2048, 32, 5120, 64),
+    "t5-v1.1-xxl": (32128, 24, 4096, 64, 10240, 64),
+    "transformer-base": (37000, 6, 512, 8, 2048, 64),
+    "transformer-big": (37000, 6, 1024, 16, 4096, 64),
+    "transformer-tiny": (10000, 3, 256, 4, 1024, 64),
+    "bart-base": (50265, 6, 768, 12, 3072, 64),
+    "bart-large": (50265, 12, 1024, 16, 4096, 64),
+    "marian-base": (58101, 6, 512, 8, 2048, 64),
+}
+
+
+def encoder_decoder(name: str) -> int:
+    """How many parameters the reference has."""
+    vocab_size, layers, width, heads, inner, head_width = ENCODER_DECODERS[name]
+    if name.startswith("t5"):
+        kind = "gated-gelu" if "v1.1" in name else "relu"
+        sizes = {"num_layers": layers, "d_model": width, "num_heads": heads, "d_ff": inner, "d_kv": head_width}
+        return number(T5Model(T5Config(vocab_size=vocab_size, feed_forward_proj=kind, **sizes)))
+    if name.startswith("transformer"):
+        encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(width, heads, inner), layers, enable_nested_tensor=False
+        )
+        decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(width, heads, inner), layers)
+        return number(encoder) + number(decoder) + vocab_size * width
+    published: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "d_model": width,
+        **{f"{side}_layers": layers for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": heads for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": inner for side in ("encoder", "decoder")},
+    }
+    if name.startswith("bart"):
+        return number(BartModel(BartConfig(**published))) - 2 * 2 * width  # two rows of each table stand for no place
+    sines = 2 * 512 * width
+    return number(MarianModel(MarianConfig(**published, pad_token_id=0, max_position_embeddings=512))) - sines
+
+
+def number(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODERS)
+def test_an_encoder_decoders_parameters_are_as_many_as_the_references(name: str) -> None:
+    content = (CONFIGS / f"{name}.yaml").read_text()
+    config = yaml.safe_load(content)
+    vocab_size, layers, width, heads, _, head_width = ENCODER_DECODERS[name]
+    with torch.device("meta"):
+        theirs = encoder_decoder(name)
+        ours = getattr(plmlight, config["class_path"])(vocab_size=vocab_size, **config["init_args"])
+    assert number(ours) == theirs
+    assert f"{theirs:,} parameters" in " ".join(content.replace("# ", "").split())
+    assert f"vocabulary of {vocab_size:,}" in " ".join(content.replace("# ", "").split())
+    assert (ours.num_layers, ours.d_model, ours.num_heads) == (layers, width, heads)
+    assert ours.max_length == (1024 if name.startswith("bart") else 512)
+    assert {layer.attention.head_dim for layer in (*ours.encoder.layers, *ours.decoder.layers)} == {head_width}
 
 
 def reference(name: str) -> Any:
@@ -123,4 +196,4 @@ def test_the_parameters_are_as_many_as_the_references(name: str) -> None:
 
 
 def test_every_config_is_compared() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SIZES) | set(ENCODERS)
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SIZES) | set(ENCODERS) | set(ENCODER_DECODERS)

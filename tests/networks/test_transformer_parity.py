@@ -1,18 +1,20 @@
 """The Transformer against `torch.nn.Transformer`; its descendants against transformers are in tests/interop."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from plmlight import Transformer
-from plmlight.nn import EncoderDecoder
+from plmlight.nn import Cache, EncoderDecoder
 
-SIZES = {"vocab_size": 50, "d_model": 16, "num_layers": 2, "num_heads": 2, "d_ff": 24, "dropout": 0.0}
+SIZES: dict[str, Any] = {"vocab_size": 50, "d_model": 16, "num_layers": 2, "num_heads": 2, "d_ff": 24, "dropout": 0.0}
 
 
 def reference(network: Transformer, norm_first: bool) -> tuple[nn.Module, nn.Module]:
     """The layers of `torch.nn` with the weights of a network."""
-    options = {"dim_feedforward": 24, "dropout": 0.0, "batch_first": True, "norm_first": norm_first}
+    options: dict[str, Any] = {"dim_feedforward": 24, "dropout": 0.0, "batch_first": True, "norm_first": norm_first}
     norm = network.encoder_norm if norm_first else None
     encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, **options), 2, norm, enable_nested_tensor=False)
     norm = network.decoder_norm if norm_first else None
@@ -41,13 +43,13 @@ def reference(network: Transformer, norm_first: bool) -> tuple[nn.Module, nn.Mod
     return encoder.eval(), decoder.eval()
 
 
-def copy(module: nn.Module, weight: Tensor, bias: Tensor) -> None:
+def copy(module: Any, weight: Tensor, bias: Tensor) -> None:
     with torch.no_grad():
         weight.copy_(module.weight)
         bias.copy_(module.bias)
 
 
-def perturbed(**arguments: object) -> Transformer:
+def perturbed(**arguments: Any) -> Transformer:
     torch.manual_seed(0)
     network = Transformer(**SIZES, **arguments).eval()
     with torch.no_grad():
@@ -75,7 +77,7 @@ def test_hidden_states_are_those_of_torch(norm_first: bool) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"positions": "learned", "norm_first": True}])
-def test_step_by_step_gives_what_all_at_once_gives(arguments: dict[str, object]) -> None:
+def test_step_by_step_gives_what_all_at_once_gives(arguments: dict[str, Any]) -> None:
     network = perturbed(**arguments)
     check_steps(network)
 
@@ -86,13 +88,15 @@ def check_steps(network: EncoderDecoder) -> None:
     with torch.no_grad():
         expected = network(source, target, mask)
         memory = network.encode(source, mask)
-        cache = network.empty_cache(memory)
+        cache: Cache | None = network.empty_cache(memory)
+        assert cache is not None
         assert len(cache) == len(network.cache_names())
         found = []
         for first, last in [(0, 3), (3, 4), (4, 7)]:
             hidden, cache = network.decode(target[:, first:last], None, mask, cache)
             found.append(hidden)
     assert (torch.cat(found, 1) - expected).abs().max() < 1e-5
+    assert cache is not None
     coverage = dict(zip(network.cache_names(), cache, strict=True))["state.coverage"]
     assert torch.allclose(coverage.sum(1), torch.full((2,), 7.0), atol=1e-5)
     assert (coverage[1, 4:] < 1e-6).all()
