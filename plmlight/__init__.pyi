@@ -17,10 +17,13 @@ from .networks import XLM as XLM
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer
 from .objectives import CausalLanguageModelling as CausalLanguageModelling
+from .objectives import Denoising as Denoising
 from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
 from .objectives import NextSentencePrediction as NextSentencePrediction
+from .objectives import PrefixLanguageModelling as PrefixLanguageModelling
 from .objectives import SentenceOrderPrediction as SentenceOrderPrediction
 from .objectives import SequenceToSequence as SequenceToSequence
+from .objectives import SpanCorruption as SpanCorruption
 from .objectives import SpanMasking as SpanMasking
 from .objectives import TranslationLanguageModelling as TranslationLanguageModelling
 from .objectives import WholeWordMasking as WholeWordMasking
@@ -28,5 +31,6 @@ from .tasks import CausalLM as CausalLM
 from .tasks import MaskedLM as MaskedLM
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
+from .tasks import SpanCorruptionLM as SpanCorruptionLM
 
 __version__: str

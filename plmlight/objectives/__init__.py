@@ -1,10 +1,13 @@
 from plmlight.objectives.base import Batch, Objective, Outputs
 from plmlight.objectives.causal import CausalLanguageModelling
+from plmlight.objectives.denoising import Denoising
 from plmlight.objectives.keyed_random import KeyedRandom
 from plmlight.objectives.masked import MaskedLanguageModelling, Masking
+from plmlight.objectives.prefix import PrefixLanguageModelling
 from plmlight.objectives.rates import LinearRate, RateSchedule
 from plmlight.objectives.sentence_pair import NextSentencePrediction, SentenceOrderPrediction, SentencePairObjective
 from plmlight.objectives.sequence import SequenceToSequence
+from plmlight.objectives.span_corruption import SpanCorruption
 from plmlight.objectives.spans import SpanMasking
 from plmlight.objectives.translation import TranslationLanguageModelling
 from plmlight.objectives.whole_words import WholeWordMasking
@@ -12,6 +15,7 @@ from plmlight.objectives.whole_words import WholeWordMasking
 __all__ = [
     "Batch",
     "CausalLanguageModelling",
+    "Denoising",
     "KeyedRandom",
     "LinearRate",
     "MaskedLanguageModelling",
@@ -19,10 +23,12 @@ __all__ = [
     "NextSentencePrediction",
     "Objective",
     "Outputs",
+    "PrefixLanguageModelling",
     "RateSchedule",
     "SentenceOrderPrediction",
     "SentencePairObjective",
     "SequenceToSequence",
+    "SpanCorruption",
     "SpanMasking",
     "TranslationLanguageModelling",
     "WholeWordMasking",

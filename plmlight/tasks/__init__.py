@@ -5,13 +5,14 @@ from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
 from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
-from plmlight.tasks.seq2seq import Seq2Seq
+from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 
 __all__ = [
     "CausalLM",
     "MaskedLM",
     "SentenceEmbedding",
     "Seq2Seq",
+    "SpanCorruptionLM",
     "Task",
     "TorchEmbeddingModel",
     "TorchLanguageModel",

@@ -13,12 +13,12 @@ from plmlight.heads import LMHead
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.metrics import perplexity
 from plmlight.nn import EncoderDecoder
-from plmlight.objectives import Batch, KeyedRandom, Objective, Outputs, SequenceToSequence
+from plmlight.objectives import Batch, KeyedRandom, Objective, Outputs, SequenceToSequence, SpanCorruption
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
-from plmlight.tasks.publishing import publish
 from plmlight.tasks.checkpoint import DECODING_DEFAULTS, TARGET_TOKENIZER, TEXT_FORM
+from plmlight.tasks.publishing import publish
 from plmlight.tasks.sharding import gathered
 from plmlight.tasks.text_scores import TextScores, Written, show_samples
 from plmlight.text import TextForm, frame, nearest
@@ -273,3 +273,13 @@ class Seq2Seq(Task):
             ValueError: when no Hugging Face family can express the network, or the folder holds other files.
         """
         publish(self, folder, published_as=Seq2Seq.__name__)
+
+
+class SpanCorruptionLM(Seq2Seq):
+    """A model that learns from raw text what was taken out of it (T5, Raffel et al. 2020, arXiv:1910.10683, section 3).
+
+    It is a `Seq2Seq` of which the objective is `SpanCorruption` by default; see there for the arguments. To fine-tune,
+    start a `Seq2Seq` from its network.
+    """
+
+    default_objective: ClassVar[type[Objective]] = SpanCorruption
