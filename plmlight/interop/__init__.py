@@ -1,10 +1,12 @@
 from plmlight.interop.albert import ALBERT_FAMILY
+from plmlight.interop.bart import BART_FAMILY, MBART_FAMILY
 from plmlight.interop.bert import BERT_FAMILY
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
 from plmlight.interop.family import Architecture, Family, Rule
 from plmlight.interop.filling import fill, filled
 from plmlight.interop.folder import fetch
 from plmlight.interop.gpt import GPT2, OPENAI_GPT
+from plmlight.interop.marian import MARIAN_FAMILY
 from plmlight.interop.pooling import pooling_files, read_pooling
 from plmlight.interop.pretrained import Pretrained, load_network, stored_arguments
 from plmlight.interop.reading import Imported, import_folder
@@ -15,8 +17,11 @@ from plmlight.interop.xlm import XLM_FAMILY
 
 __all__ = [
     "ALBERT_FAMILY",
+    "BART_FAMILY",
     "BERT_FAMILY",
     "GPT2",
+    "MARIAN_FAMILY",
+    "MBART_FAMILY",
     "OPENAI_GPT",
     "ROBERTA_FAMILY",
     "XLM_FAMILY",

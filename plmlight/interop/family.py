@@ -21,6 +21,10 @@ class Rule:
         transposed: whether theirs is [in, out] (``Conv1D``) where ours is [out, in].
         outside: whether it stands beside the backbone, so that it never has the prefix.
         twin: its second name there; where the head is not tied to the token table, the one that the reference uses.
+        copies: other names there that it may be stored by, instead or once more.
+        beside: another weight of ours, without which the rule does not hold.
+        skipped: how many rows theirs has before the first that is used.
+        row: whether theirs is [1, n] where ours is [n].
     """
 
     ours: str
@@ -28,13 +32,29 @@ class Rule:
     transposed: bool = False
     outside: bool = False
     twin: str | None = None
+    copies: tuple[str, ...] = ()
+    beside: str | None = None
+    skipped: int = 0
+    row: bool = False
 
-    def names(self, key: str) -> tuple[str, ...]:
-        """Their names for our ``key``; none where the rule is about another weight."""
+    def names(self, key: str, among: Collection[str] | None = None) -> tuple[str, ...]:
+        """Their names for our ``key``; none where the rule is about another weight.
+
+        Args:
+            key: the weight.
+            among: all weights of the network; None where it does not matter what stands beside it.
+
+        Returns:
+            The names without the family's prefix.
+        """
         pattern = re.escape(self.ours).replace(r"\{i\}", r"(?P<i>\d+)")
         found = re.fullmatch(pattern, key)
+        if found is None:
+            return ()
+        if among is not None and self.beside is not None and self.beside.format(**found.groupdict()) not in among:
+            return ()
         listed = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
-        return tuple(name.format(**found.groupdict()) for name in listed) if found else ()
+        return tuple(name.format(**found.groupdict()) for name in listed)
 
 
 def with_bias(ours: str, *theirs: str, outside: bool = False) -> tuple[Rule, Rule]:
@@ -53,8 +73,8 @@ class Architecture:
 
     Attributes:
         task: the name of the task.
-        heads: the modules of the task, beside its network, that are stored.
-        optional: such modules that may be stored, with the arguments of the task that ask for them.
+        heads: the modules of the task, beside its network, that are stored, or single weights of one.
+        optional: such that may be stored, with the arguments of the task that ask for them.
         arguments: what else the task is built with, as `plmlight.nn.build` takes it.
     """
 
@@ -87,6 +107,8 @@ class Family:
         derived: patterns of what is stored but follows from the configuration.
         renamed: endings of names that older versions wrote, to those of today.
         aliases: keys that older versions wrote into config.json, to those of today.
+        untied: keys of config.json, each of which with this value says that the head has a matrix of its own.
+        unties_copies: whether the reference then takes the copies of a weight (see `Rule`) for weights of their own.
     """
 
     model_type: str
@@ -102,6 +124,8 @@ class Family:
     derived: Sequence[str] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    untied: Mapping[str, Any] = field(default_factory=lambda: {"tie_word_embeddings": False})
+    unties_copies: bool = False
 
     def arguments(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """The constructor arguments that config.json describes.
@@ -189,20 +213,31 @@ class Family:
         modules = sorted({name.partition(".")[0] for name in heads})
         raise ValueError(f"it has no {task} with {' and '.join(modules)}")
 
-    def source(self, key: str) -> tuple[tuple[str, ...], bool]:
-        """Their names for one of our network's weights, and whether they are transposed.
+    def source(self, key: str, among: Collection[str] | None = None) -> tuple[tuple[str, ...], Rule]:
+        """Their names for one of our network's weights, and the rule that says how they are stored.
+
+        Args:
+            key: the weight.
+            among: all weights of the network; None where it does not matter what stands beside it.
+
+        Returns:
+            The names without prefix, and the first rule that holds.
 
         Raises:
             ValueError: when the family has no such weight.
         """
         for rule in self.rules:
-            if names := rule.names(key):
-                return names, rule.transposed
+            if names := rule.names(key, among):
+                return names, rule
         raise ValueError(f"{self.model_type} has no place for the weight {key}")
 
     def head_rules(self, modules: Collection[str]) -> list[Rule]:
-        """The rules of some modules of a task."""
-        return [rule for rule in self.heads if rule.ours.partition(".")[0] in modules]
+        """The rules of some modules of a task, or of single weights."""
+        return [rule for rule in self.heads if rule.ours in modules or rule.ours.partition(".")[0] in modules]
+
+    def is_untied(self, config: Mapping[str, Any]) -> bool:
+        """Whether config.json says that the head is not the token table."""
+        return any(key in config and config[key] == value for key, value in self.untied.items())
 
     def is_head(self, name: str) -> bool:
         """Whether a weight (without prefix) belongs to a head."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from plmlight.interop.family import HEAD, Architecture, Family, Rule
 from plmlight.interop.filling import check_names, filled
 from plmlight.interop.folder import CONFIG, StoredWeights, read_config
-from plmlight.nn import Network
+from plmlight.nn import EncoderDecoder, Network
 from plmlight.text import nearest
 
 
@@ -60,13 +60,15 @@ def import_folder(
     with torch.device("meta"):
         blank = cls(**arguments)
     expected = blank.state_dict(keep_vars=True)
+    written = blank.target_embedding if isinstance(blank, EncoderDecoder) else blank.token_embedding
+    (table,) = (key for key, tensor in expected.items() if tensor is written.weight)
+    tied_to = None if family.is_untied(config) else family.source(table, expected)[0][0]
+    held.unite(expected, tied_to)
     network = filled(lambda: cls(**arguments), _translated(family, expected, held), str(folder))
     name = str((config.get("architectures") or [family.backbone])[0])
     architecture = family.architectures.get(name)
     if architecture is None:
         return Imported(network, family, name, {}, {}, {})
-    (table,) = (key for key, tensor in expected.items() if tensor is blank.token_embedding.weight)
-    tied_to = family.source(table)[0][0] if config.get("tie_word_embeddings", True) else None
     heads, names, chosen = _heads(family, architecture, held, tied_to)
     return Imported(network, family, name, heads, names, chosen)
 
@@ -90,8 +92,11 @@ def read_settings(
     config = read_config(folder)
     known = {family.model_type: (family, network) for family, network in tables.items()}
     if config["model_type"] not in known:
-        hint = nearest(config["model_type"], known)
-        raise ValueError(f"{folder / CONFIG}: model_type {config['model_type']!r} is not known{hint}")
+        refused = f"{folder / CONFIG}: model_type {config['model_type']!r} is not"
+        readers = {cls.__name__ for cls in tables.values()}
+        if len(readers) == 1:
+            raise ValueError(f"{refused} read by {readers.pop()}, which reads {', '.join(sorted(known))}")
+        raise ValueError(f"{refused} known{nearest(config['model_type'], known)}")
     family, cls = known[config["model_type"]]
     try:
         return family, cls, family.arguments(config, given or {}), config
@@ -111,7 +116,7 @@ class _Held:
     """
 
     def __init__(self, folder: Path, family: Family) -> None:
-        self.folder, self.weights = folder, StoredWeights(folder)
+        self.folder, self.family, self.weights = folder, family, StoredWeights(folder)
         self.files: dict[str, str] = {}  # today's name to the one in the file
         for name in self.weights:
             today = family.today(name)
@@ -130,6 +135,29 @@ class _Held:
         """Whether a head's weight is stored."""
         return rule.theirs in self.files or rule.twin in self.files
 
+    def unite(self, expected: Collection[str], tied_to: str | None) -> None:
+        """Lets each weight that is stored by several names have one, the first of its rule.
+
+        Args:
+            expected: the names of our network's weights.
+            tied_to: what a head that is tied to it may be stored as alone.
+
+        Raises:
+            ValueError: when two of its copies differ.
+        """
+        for key in expected:
+            names, rule = self.family.source(key, expected)
+            found = [name for name in (*names[:1], *rule.copies) if name in self.files] if rule.copies else []
+            for name in found[1:]:
+                _check_tied(self, name, found[0], "they are one")
+            if found:
+                stored = [self.files.pop(name) for name in found]
+                self.files[names[0]] = stored[0]
+        if tied_to is not None and tied_to not in self.files:
+            for rule in self.family.heads:
+                if rule.ours == HEAD and rule.theirs in self.files:
+                    self.files[tied_to] = self.files[rule.theirs]
+
     def tensor(self, name: str) -> Tensor:
         """One of them, if it is of a plain type."""
         tensor = self.weights[self.files[name]]
@@ -143,23 +171,23 @@ class _Held:
 
 def _translated(family: Family, expected: Mapping[str, Tensor], held: _Held) -> dict[str, Tensor]:
     """Our weights out of theirs, after checking that each is there once, with the shape that config.json implies."""
-    sources = {key: family.source(key) for key in expected}
+    sources = {key: family.source(key, expected) for key in expected}
     used = {name: key for key, (names, _) in sources.items() for name in names}
     assert len(used) == sum(len(names) for names, _ in sources.values()), "two rules share a weight"
     check_names(used, {name: file for name, file in held.files.items() if not family.is_head(name)}, str(held.folder))
     state: dict[str, Tensor] = {}
-    for key, (names, transposed) in sources.items():
+    for key, (names, rule) in sources.items():
         parts = [held.tensor(name) for name in names]
-        parts = [part.mT if transposed and part.dim() == 2 else part for part in parts]
+        parts = [part.mT if rule.transposed and part.dim() == 2 else part for part in parts]
         shape = expected[key].shape
-        split = [shape[0] // len(parts), *shape[1:]]
+        split = [shape[0] // len(parts) + rule.skipped, *shape[1:]]
         if any(list(part.shape) != split for part in parts):
             found = [held.weights.shape(held.files[name]) for name in names]
             raise ValueError(
                 f"{held.folder}: {' + '.join(held.files[name] for name in names)} is {', '.join(map(str, found))}, "
-                f"but by {CONFIG} it should be {split[::-1] if transposed else split}"
+                f"but by {CONFIG} it should be {split[::-1] if rule.transposed else split}"
             )
-        state[key] = parts[0] if len(parts) == 1 else torch.cat(parts)
+        state[key] = parts[0][rule.skipped :] if len(parts) == 1 else torch.cat(parts)
     return state
 
 
@@ -188,7 +216,9 @@ def _heads(
         if name not in held:
             untied = f", and {CONFIG} does not tie it" if rule.ours == HEAD else ""
             raise ValueError(f"{held.folder}: the weight {name} is missing{untied}")
-        heads[rule.ours], names[rule.ours] = held.tensor(name), held.files[name]
+        tensor = held.tensor(name)
+        heads[rule.ours] = tensor[0] if rule.row and tensor.dim() == 2 else tensor
+        names[rule.ours] = held.files[name]
     if HEAD in heads:
         arguments["tie_head"] = False
     return heads, names, arguments

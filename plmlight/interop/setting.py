@@ -72,6 +72,24 @@ def choice(ours: str, theirs: str, default: str, names: Mapping[str, str]) -> Se
     return Setting(ours, read, write)
 
 
+def flag(ours: str, theirs: str, default: bool) -> Setting:
+    """True or false, meaning the same on both sides.
+
+    Args:
+        ours: the argument.
+        theirs: the key of config.json.
+        default: what the reference takes when the key is absent.
+    """
+
+    def read(config: Mapping[str, Any]) -> bool:
+        value = config.get(theirs, default)
+        if not isinstance(value, bool):
+            raise ValueError(f"{theirs} is {value!r}, expected true or false")
+        return value
+
+    return Setting(ours, read, lambda value, _: {theirs: value})
+
+
 def always(ours: str, value: Any) -> Setting:
     """A value that config.json does not hold, because the family has no other."""
 
@@ -102,6 +120,28 @@ def padding(default: int) -> Setting:
         return int(value)
 
     return Setting("pad_token_id", read, lambda value, _: {"pad_token_id": value})
+
+
+def start(default: int | None) -> Setting:
+    """``decoder_start_token_id``; the beginning of a text where it is null, as in the reference's generation.
+
+    Args:
+        default: what the reference takes when the key is absent.
+    """
+
+    def read(config: Mapping[str, Any]) -> int:
+        key = "decoder_start_token_id"
+        value = config.get(key, default)
+        value = config.get("bos_token_id") if value is None else value
+        if value is None:
+            raise ValueError(f"{key} is missing: give it the id that the decoder reads first")
+        _check_number(key, value, int)
+        return int(value)
+
+    def write(value: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {"decoder_start_token_id": arguments["pad_token_id"] if value is None else value}
+
+    return Setting("decoder_start_token_id", read, write)
 
 
 def _check_number(key: str, value: Any, kind: type) -> None:

@@ -56,12 +56,13 @@ def write_folder(
             raise ValueError(f"{folder}: holds other files ({foreign[0]}), and would be replaced: name a new folder")
     family, config = _configuration(network, getattr(network, "families", ()), task, heads)
     prefix = "" if config["architectures"] == [family.backbone] else family.prefix
-    weights = _backbone(network, family, config, prefix)
     untied = HEAD in heads
+    weights = _backbone(network, family, config, prefix, copies=untied and family.unties_copies)
     for rule in family.heads:
         if rule.ours in heads:
             assert isinstance(rule.theirs, str)
-            weights[rule.theirs if rule.outside else prefix + rule.theirs] = heads[rule.ours]
+            name = rule.theirs if rule.outside else prefix + rule.theirs
+            weights[name] = heads[rule.ours][None] if rule.row else heads[rule.ours]
             if untied and rule.twin is not None:
                 weights[rule.twin] = heads[rule.ours].clone()
     config |= {"dtype": str(next(iter(weights.values())).dtype).removeprefix("torch.")}
@@ -80,8 +81,10 @@ def write_folder(
     return family
 
 
-def _backbone(network: Network, family: Family, config: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
-    """The network's weights by their names there, with zeros for the biases that only theirs have."""
+def _backbone(
+    network: Network, family: Family, config: Mapping[str, Any], prefix: str, *, copies: bool
+) -> dict[str, Tensor]:
+    """The network's weights by their names there, with zeros for the biases and rows that only theirs have."""
     state = network.state_dict()
     with torch.device("meta"):
         expected = type(network)(**family.arguments(config, {})).state_dict()
@@ -89,9 +92,13 @@ def _backbone(network: Network, family: Family, config: Mapping[str, Any], prefi
     for key, blank in expected.items():
         assert key in state or key.endswith(".bias"), key
         tensor = state[key] if key in state else torch.zeros(blank.shape, dtype=network.token_embedding.weight.dtype)
-        names, transposed = family.source(key)
+        names, rule = family.source(key, expected)
+        if rule.skipped:
+            tensor = torch.cat([tensor.new_zeros(rule.skipped, *tensor.shape[1:]), tensor])
         for name, part in zip(names, tensor.chunk(len(names)), strict=True):
-            weights[prefix + name] = part.mT if transposed else part
+            weights[prefix + name] = part.mT if rule.transposed else part
+        if copies:
+            weights |= {prefix + name: tensor.clone() for name in rule.copies}
     assert state.keys() <= expected.keys()
     return weights
 

@@ -6,13 +6,14 @@ from plmlight.interop import write_folder
 from plmlight.tasks.base import Task
 
 
-def publish(task: Task, folder: str, files: Mapping[str, str] | None = None) -> None:
+def publish(task: Task, folder: str, files: Mapping[str, str] | None = None, published_as: str | None = None) -> None:
     """Writes a task in Hugging Face format: its network, its heads, and its tokenizer if it has one.
 
     Args:
         task: the task.
         folder: made, or replaced if it holds nothing but such files.
         files: texts that go along, by name.
+        published_as: the name of the task that it is in the families' tables, where it is another than its class's.
 
     Raises:
         ValueError: when no Hugging Face family can express the task, or the folder holds other files.
@@ -20,4 +21,5 @@ def publish(task: Task, folder: str, files: Mapping[str, str] | None = None) -> 
     own = {id(parameter) for parameter in task.network.parameters()}
     state = task.state_dict(keep_vars=True)
     heads = {k: v.detach() for k, v in state.items() if not k.startswith("network.") and id(v) not in own}
-    write_folder(folder, task.network, task=type(task).__name__, heads=heads, tokenizer=task.tokenizer, files=files)
+    name = published_as or type(task).__name__
+    write_folder(folder, task.network, task=name, heads=heads, tokenizer=task.tokenizer, files=files)

@@ -196,7 +196,7 @@ def test_a_backbone_may_come_with_a_head_that_no_task_has(tmp_path: Path) -> Non
 
 def test_a_network_is_not_another(tmp_path: Path) -> None:
     reference("RobertaModel").save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="model_type 'roberta' is not known"):
+    with pytest.raises(ValueError, match=r"model_type 'roberta' is not read by BERT, which reads bert$"):
         BERT.from_pretrained(str(tmp_path))
 
 
@@ -270,7 +270,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         lambda f: set_config(f, hidden_dropout_prob=0.2),
         r"hidden_dropout_prob 0\.2, attention_probs_dropout_prob 0\.1 differ",
     ),
-    "family": ("BertModel", lambda f: set_config(f, model_type="bart"), "'bart' is not known; did you mean 'bert'"),
+    "family": ("BertModel", lambda f: set_config(f, model_type="bertt"), "'bertt' is not known; did you mean 'bert'"),
     "untied": (
         "RobertaForMaskedLM",
         lambda f: set_config(f, tie_word_embeddings=False),

@@ -193,7 +193,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "family": (
         lambda f: change_config(f, model_type="gpt_2"),
-        r"config\.json: model_type 'gpt_2' is not known; did you mean 'gpt2'\?",
+        r"config\.json: model_type 'gpt_2' is not read by GPT, which reads gpt2, openai-gpt$",
     ),
     "no family": (lambda f: (f / "config.json").write_text("{}"), r"config\.json: model_type is missing"),
     "no config": (lambda f: (f / "config.json").unlink(), r"config\.json: there is no such file"),
