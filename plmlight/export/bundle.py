@@ -35,7 +35,6 @@ from plmlight.text import file_hash, nearest, replace_folder, special_token_ids,
 
 FORMAT = 1
 WEIGHTS = "model.onnx.data"
-TOKENIZER = "tokenizer.json"
 Progress = Callable[[str], None]
 
 
@@ -45,8 +44,8 @@ class Graphs:
 
     Attributes:
         specs: by name, the default one first: those that the recipe asks for and the task has.
-        lints: what a lint found, by graph; only where the provider has one.
-        seconds: how long each took.
+        lints: what a lint found, by the graph's file; only where the provider has one.
+        seconds: how long each took, its encoder included.
         hashes: of the files as they were written, the weights' too.
     """
 
@@ -92,7 +91,8 @@ def export_bundle(
     with frozen(task), replace_folder(folder) as written:
         export = exporter(task, tokenizer)
         graphs = write_graphs(export, recipe, written, progress)
-        (written / TOKENIZER).write_text(tokenizer.to_str(pretty=True), "utf-8")
+        for key, each in {"tokenizer": tokenizer, **export.tokenizers()}.items():
+            (written / f"{key}.json").write_text(each.to_str(pretty=True), "utf-8")
         verdict = prove(task, export, graphs, recipe, written, progress)
         _write_json(written / "manifest.json", manifest(task, tokenizer, export, graphs, recipe, verdict, written))
         verdict.files = {
@@ -138,17 +138,19 @@ def write_graphs(export: TaskExport, recipe: Recipe, folder: Path, progress: Pro
     with WeightFile(folder / WEIGHTS) as weights:
         for name, spec in graphs.specs.items():
             start = time.perf_counter()
-            model = trace(spec, recipe.opset)
-            how = f"opset {recipe.opset}, {recipe.dtype}"
-            if recipe.quantisation is not None:
-                products = quantise_weights(model, recipe.quantisation)
-                how += f", {products} products in {recipe.quantisation.bits} bits"
-            weights.save(model, spec.file)
-            if recipe.provider == "tensorrt":
-                graphs.lints[name] = lint(model)
+            for part in spec.parts:
+                began = time.perf_counter()
+                model = trace(part, recipe.opset)
+                how = f"opset {recipe.opset}, {recipe.dtype}"
+                if recipe.quantisation is not None:
+                    products = quantise_weights(model, recipe.quantisation)
+                    how += f", {products} products in {recipe.quantisation.bits} bits"
+                weights.save(model, part.file)
+                if recipe.provider == "tensorrt":
+                    graphs.lints[part.file] = lint(model)
+                progress(f"graph {name}: {part.file} ({how}), {time.perf_counter() - began:.1f} s")
             graphs.seconds[name] = time.perf_counter() - start
-            progress(f"graph {name}: {spec.file} ({how}), {graphs.seconds[name]:.1f} s")
-    files = [WEIGHTS, *(spec.file for spec in graphs.specs.values())]
+    files = [WEIGHTS, *(part.file for spec in graphs.specs.values() for part in spec.parts)]
     graphs.hashes = {file: file_hash(folder / file) for file in files}
     return graphs
 
@@ -196,21 +198,29 @@ def prove(
 
 def _checks(export: TaskExport, graphs: Graphs, recipe: Recipe, folder: Path, verdict: Verdict) -> Iterator[Check]:
     for name, spec in graphs.specs.items():
-        file = folder / spec.file
+        for part in spec.parts:
+            which = "" if spec.encoder is None else f" of {part.file}"
 
-        def invalid(file: Path = file) -> float:
-            onnx.checker.check_model(file)
-            return 0.0
+            def invalid(file: Path = folder / part.file) -> float:
+                onnx.checker.check_model(file)
+                return 0.0
 
-        yield judge("ONNX violations", name, 0, "at most", "onnx.checker finds the file well formed", invalid)
-        if name in graphs.lints:
-            found = graphs.lints[name]
-            detail = (
-                "; ".join(found) or "operators, domains and opset against TensorRT's list; necessary, not sufficient"
-            )
-            yield judge("TensorRT violations", name, 0, "at most", detail, lambda found=found: len(found))  # type: ignore[misc]
+            detail = "onnx.checker finds the file well formed"
+            yield judge(f"ONNX violations{which}", name, 0, "at most", detail, invalid)
+            if part.file in graphs.lints:
+                found = graphs.lints[part.file]
+                listed = "operators, domains and opset against TensorRT's list; necessary, not sufficient"
+                detail = "; ".join(found) or listed
+                yield judge(
+                    f"TensorRT violations{which}",
+                    name,
+                    0,
+                    "at most",
+                    detail,
+                    lambda found=found: len(found),  # type: ignore[misc]
+                )
         try:
-            yield from export.checks(file, spec, recipe.limits, verdict.measurements)
+            yield from export.checks(folder / spec.file, spec, recipe.limits, verdict.measurements)
         except Exception as error:  # a graph that does not load could not be checked, and that is a failure
             reason = " ".join(str(error).split())
             yield Check("loads", name, None, 1, "at least", False, f"could not be opened: {reason}")
@@ -243,21 +253,13 @@ def manifest(
         graphs: what was written.
         recipe: the recipe.
         verdict: for its hash of the weights and its versions.
-        folder: where the tokenizer was written.
+        folder: where the tokenizers were written.
 
     Returns:
         Plain data.
     """
     described = {
-        name: {
-            "file": spec.file,
-            "files": [spec.file, WEIGHTS],
-            "opset": recipe.opset,
-            "cache": spec.cache,
-            "dtype": recipe.dtype,
-            "inputs": [tensor.described() for tensor in spec.inputs],
-            "outputs": [tensor.described() for tensor in spec.outputs],
-        }
+        name: {**spec.described(recipe.opset, recipe.dtype), "files": [*(part.file for part in spec.parts), WEIGHTS]}
         for name, spec in graphs.specs.items()
     }
     default = graphs.default
@@ -272,12 +274,20 @@ def manifest(
         "special_tokens": special_token_ids(tokenizer),
         "graphs": described,
         "default_graph": default.name,
-        "tokenizer": {"file": TOKENIZER, "sha256": file_hash(folder / TOKENIZER)},
+        **{
+            key: {"file": f"{key}.json", "sha256": file_hash(folder / f"{key}.json")}
+            for key in ("tokenizer", *export.tokenizers())
+        },
         "weights_sha256": verdict.weights_sha256,
         "versions": verdict.versions,
         "session_options": recipe.session_options,
         "provider_options": recipe.provider_options,
         "profiles": profiles(default, recipe.profiles, export.max_length),
+        **(
+            {"encoder_profiles": profiles(default.encoder, recipe.profiles, export.max_length)}
+            if default.encoder is not None
+            else {}
+        ),
     }
 
 

@@ -43,6 +43,10 @@ class CausalLMExport:
         """Sizes, and the decoding options that a request starts from."""
         return causal_lm_facts(self.task) | {"decoding": {"max_new_tokens": min(128, max(1, self.max_length // 2))}}
 
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """None but the one of the inputs."""
+        return {}
+
     def checks(
         self, file: Path, spec: GraphSpec, limits: Limits, measurements: list[dict[str, Any]]
     ) -> Iterator[Check]:

@@ -118,6 +118,10 @@ class _EncoderExport:
         """Sizes, and what fills up a batch."""
         return encoder_facts(self.encoder)
 
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """None but the one of the inputs."""
+        return {}
+
     def timings(self, file: Path | None, spec: GraphSpec | None) -> dict[str, float]:
         """One text of 128 tokens."""
         run: Run = self.reference if file is None or spec is None else self.driver(file, spec)

@@ -52,7 +52,7 @@ class GraphSpec:
     """One graph of a bundle.
 
     Attributes:
-        name: ``portable``, ``in_place``, ...: its key in the manifest.
+        name: ``portable``, ``in_place``, ...: its key in the manifest; ``encoder`` of one that belongs to another.
         file: its file's name.
         module: takes the inputs' tensors in their order and returns the outputs' as a tuple in theirs.
         inputs: in order.
@@ -60,6 +60,8 @@ class GraphSpec:
         sizes: of the named axes while tracing, sums left out; none 0 or 1, which the tracer would take for constants.
         cache: how it keeps what it has read: it returns a longer one, or writes into a buffer, or has none.
         sums: axes that are the sum of others: ``total`` of ``past`` and ``sequence``.
+        encoder: the graph that reads what this one goes on from: the two make one model, under this one's name.
+        longest: the most of an axis; that of the model's length where it is not named.
     """
 
     name: str
@@ -70,6 +72,25 @@ class GraphSpec:
     sizes: Mapping[str, int]
     cache: CacheKind = "none"
     sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    encoder: GraphSpec | None = None
+    longest: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[GraphSpec, ...]:
+        """The graphs that make the model, in the order in which they run."""
+        return (self,) if self.encoder is None else (self.encoder, self)
+
+    def described(self, opset: int, dtype: str) -> dict[str, object]:
+        """The graph as the manifest lists it, without the files of weights."""
+        described: dict[str, object] = {
+            "file": self.file,
+            "opset": opset,
+            "cache": self.cache,
+            "dtype": dtype,
+            "inputs": [tensor.described() for tensor in self.inputs],
+            "outputs": [tensor.described() for tensor in self.outputs],
+        }
+        return described if self.encoder is None else described | {"encoder": self.encoder.described(opset, dtype)}
 
     def complete(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Sizes of all named axes from those of the free ones."""

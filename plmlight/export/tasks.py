@@ -16,9 +16,10 @@ from tokenizers import Tokenizer
 from plmlight.export.causal_export import CausalLMExport
 from plmlight.export.encoder_export import MaskedLMExport, SentenceEmbeddingExport
 from plmlight.export.recipe import Limits
+from plmlight.export.sequence_export import Seq2SeqExport
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
-from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Task
+from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Seq2Seq, Task
 
 
 class TaskExport(Protocol):
@@ -32,6 +33,9 @@ class TaskExport(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says about the model, besides what it says about every bundle."""
+
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """Tokenizers beside the one of the inputs, by their key in the manifest."""
 
     def checks(
         self, file: Path, spec: GraphSpec, limits: Limits, measurements: list[dict[str, Any]]
@@ -75,3 +79,8 @@ def _(task: MaskedLM, tokenizer: Tokenizer) -> TaskExport:
 @exporter.register
 def _(task: SentenceEmbedding, tokenizer: Tokenizer) -> TaskExport:
     return SentenceEmbeddingExport(task, tokenizer)
+
+
+@exporter.register
+def _(task: Seq2Seq, tokenizer: Tokenizer) -> TaskExport:
+    return Seq2SeqExport(task, tokenizer)

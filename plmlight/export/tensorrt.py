@@ -61,7 +61,8 @@ def profiles(
         max_length: of the model.
 
     Returns:
-        `profile` of each session that has just the graph's axes: those with a ``past`` are for decoders.
+        `profile` of each session that has just the graph's axes: those with a ``past`` are for decoders, those with a
+        ``source`` for encoders and decoders of two graphs.
 
     Raises:
         ValueError: when there are sessions, but none for this graph.
@@ -101,7 +102,7 @@ def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> di
     options = {}
     for bound in ("min", "opt", "max"):
         sizes: dict[str, int] = {axis: getattr(ranges[axis], bound) for axis in free}
-        sizes |= {axis: min(sizes[axis], max_length) for axis in free - {"batch"}}
+        sizes |= {axis: min(sizes[axis], spec.longest.get(axis, max_length)) for axis in free - {"batch"}}
         for parts in spec.sums.values():  # an engine is built at these very shapes, so their sums must hold
             longest = max(parts, key=sizes.__getitem__)
             sizes[longest] -= max(0, sum(sizes[part] for part in parts) - max_length)

@@ -8,6 +8,7 @@ from plmlight.runtime.golden import Replay, replay
 from plmlight.runtime.opening import load, open_bundle
 from plmlight.runtime.providers import PROVIDERS
 from plmlight.runtime.threads import allowed_threads
+from plmlight.runtime.translation import TranslationModel
 
 __all__ = [
     "PROVIDERS",
@@ -17,6 +18,7 @@ __all__ = [
     "FillingModel",
     "GenerationModel",
     "Replay",
+    "TranslationModel",
     "allowed_threads",
     "load",
     "open_bundle",

@@ -49,7 +49,8 @@ class Bundle:
     def files(self) -> list[str]:
         """The names of the files that the manifest speaks of."""
         names = [name for graph in self.manifest["graphs"].values() for name in graph.get("files", [graph["file"]])]
-        return sorted({*names, self.manifest["tokenizer"]["file"], "manifest.json"})
+        names += [self.manifest[key]["file"] for key in ("tokenizer", "target_tokenizer") if self.manifest.get(key)]
+        return sorted({*names, "manifest.json"})
 
 
 def read_bundle(folder: str | Path) -> Bundle:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 
 from plmlight.runtime.bundle import Bundle
@@ -29,6 +30,7 @@ class BundleModel:
         description: what the manifest says about it.
         provider: what it runs on: ``"cpu"``, ``"cuda"`` or ``"tensorrt"``.
         session: the ONNX Runtime session; the first one, where there are several.
+        encoder: the session of the graph that reads what this one goes on from, where it is another.
         sessions: by the name of their shape profile (prefill, decode, encode), which TensorRT builds an engine for;
             elsewhere a single one without a name.
     """
@@ -42,22 +44,28 @@ class BundleModel:
         self.provider = _settle(provider, own)
         options: Mapping[str, Any] = manifest.get("provider_options", {}) if self.provider == own else {}
         shaped = self.provider == own and self.graph == manifest["default_graph"]  # what the profiles were made for
-        profiles: Mapping[str, Any] = manifest.get("profiles", {}) if shaped else {}
-        self.sessions = {
-            name: open_session(
-                bundle.folder / self.description["file"],
-                self.provider,
-                threads,
-                {**options, **shapes},
-                manifest.get("session_options"),
-            )
-            for name, shapes in (profiles or {"": {}}).items()
-        }
-        self.session = next(iter(self.sessions.values()))
 
-    def read_tokenizer(self) -> Tokenizer:
-        """The bundle's tokenizer."""
-        return load_tokenizer(self.bundle.folder / self.bundle.manifest["tokenizer"]["file"])
+        def sessions(file: str, key: str) -> dict[str, InferenceSession]:
+            profiles: Mapping[str, Any] = manifest.get(key, {}) if shaped else {}
+            return {
+                name: open_session(
+                    bundle.folder / file,
+                    self.provider,
+                    threads,
+                    {**options, **shapes},
+                    manifest.get("session_options"),
+                )
+                for name, shapes in (profiles or {"": {}}).items()
+            }
+
+        self.sessions = sessions(self.description["file"], "profiles")
+        self.session = next(iter(self.sessions.values()))
+        encoder = self.description.get("encoder")
+        self.encoder = next(iter(sessions(encoder["file"], "encoder_profiles").values())) if encoder else None
+
+    def read_tokenizer(self, key: str = "tokenizer") -> Tokenizer:
+        """A tokenizer of the bundle, by its key in the manifest."""
+        return load_tokenizer(self.bundle.folder / self.bundle.manifest[key]["file"])
 
 
 def _settle(asked: str, own: str) -> str:

@@ -43,12 +43,21 @@ class GenerationModel(BundleModel, TextGenerator):
             self,
             model,
             self.read_tokenizer(),
-            _defaults(bundle, special.get("eos")),
+            decoding_defaults(bundle, special.get("eos")),
             special.get("bos", special.get("eos")),
         )
 
 
-def _defaults(bundle: Bundle, eos: int | None) -> DecodingOptions:
+def decoding_defaults(bundle: Bundle, eos: int | None) -> DecodingOptions:
+    """How a bundle decodes where a call says nothing.
+
+    Args:
+        bundle: the bundle.
+        eos: the token that ends an answer, where the bundle's options name none.
+
+    Raises:
+        ValueError: for an option that is not known.
+    """
     given: dict[str, Any] = {"eos_token_id": eos, **bundle.manifest.get("decoding", {})}
     known = [field.name for field in dataclasses.fields(DecodingOptions)]
     unknown = sorted(given.keys() - set(known))

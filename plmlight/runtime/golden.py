@@ -13,6 +13,7 @@ from plmlight.decoding import DecodingOptions
 from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
 from plmlight.runtime.generation import GenerationModel
+from plmlight.runtime.translation import TranslationModel
 
 Record = Mapping[str, Any]
 
@@ -63,12 +64,18 @@ def _request(model: BundleModel, record: Record) -> tuple[str, Callable[[], str]
         return record["text"], _filling(model, record)
     if isinstance(model, EmbeddingModel):
         return record["text"], _embedding(model, record)
-    assert isinstance(model, GenerationModel), type(model)
-    return record["prompt"], _generation(model, record)
+    assert isinstance(model, GenerationModel | TranslationModel), type(model)
+    return record[_asked(model)], _generation(model, record)
 
 
-def _generation(model: GenerationModel, record: Record) -> Callable[[], str]:
-    prompt, ids, wanted, text = (record[key] for key in ("prompt", "prompt_ids", "token_ids", "text"))
+def _asked(model: GenerationModel | TranslationModel) -> str:
+    """What a request's text is called."""
+    return "source" if isinstance(model, TranslationModel) else "prompt"
+
+
+def _generation(model: GenerationModel | TranslationModel, record: Record) -> Callable[[], str]:
+    key = _asked(model)
+    prompt, ids, wanted, text = (record[name] for name in (key, f"{key}_ids", "token_ids", "text"))
     options = DecodingOptions(**record["options"])
 
     def again() -> str:

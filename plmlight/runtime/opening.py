@@ -9,12 +9,15 @@ from plmlight.runtime.bundle import Bundle, read_bundle, verify
 from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
 from plmlight.runtime.generation import GenerationModel
+from plmlight.runtime.translation import TranslationModel
 from plmlight.text import nearest
 
 MODELS: dict[str, type[BundleModel]] = {
     "CausalLM": GenerationModel,
     "MaskedLM": FillingModel,
     "SentenceEmbedding": EmbeddingModel,
+    "Seq2Seq": TranslationModel,
+    "SpanCorruptionLM": TranslationModel,
 }
 """What a bundle becomes, by the task that its manifest names."""
 
@@ -30,8 +33,9 @@ def load(bundle: str | Path, provider: str = "auto", threads: int | None = None,
         graph: ``"portable"`` or, of a decoder, ``"in_place"``; the bundle's default by default.
 
     Returns:
-        The model of the bundle's task: a `GenerationModel` (``.generate``, ``.stream``), a `FillingModel` (``.fill``)
-        or an `EmbeddingModel` (``.embed``).
+        The model of the bundle's task: a `GenerationModel` (``.generate``, ``.stream``), a `TranslationModel`
+        (``.translate``, ``.summarise``, ``.reply``, ``.generate``, ``.stream``), a `FillingModel` (``.fill``) or an
+        `EmbeddingModel` (``.embed``).
 
     Raises:
         ValueError: when this is no bundle, its verdict failed, a byte differs, or the provider is not obtained.
