@@ -17,15 +17,23 @@ from plmlight.cli.training import main as plmlight_command
 
 
 class Clock(pl.Callback):
-    """Notes when each step of `fit` ends and how many real tokens it had, and writes it down at the end."""
+    """Notes when each step of `fit` ends and how many real tokens it had, and writes it down at the end.
 
-    def __init__(self, file: str) -> None:
-        self.file = Path(file)
+    Args:
+        file: where to.
+        count: what counts: ``input_ids`` that are no padding, or ``labels``.
+    """
+
+    def __init__(self, file: str, count: str = "input_ids") -> None:
+        self.file, self.count = Path(file), count
         self.noted: list[tuple[float, int]] = []
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: dict[str, Tensor], index: int) -> None:
         mask = batch.get("attention_mask")
-        tokens = batch["input_ids"].numel() if mask is None else int((mask != 0).sum())
+        if self.count == "labels":
+            tokens = int((batch["labels"] >= 0).sum())
+        else:
+            tokens = batch["input_ids"].numel() if mask is None else int((mask != 0).sum())
         self.noted.append((time.perf_counter(), tokens))
 
     def on_train_end(self, *_: object) -> None:
@@ -42,14 +50,14 @@ class TheirClock(TrainerCallback):  # type: ignore[misc]
         self.ends.append(time.perf_counter())
 
 
-def fit(config: dict[str, Any], folder: Path) -> list[tuple[float, int]]:
-    """Runs the command `fit` and gives the end and the real tokens of each step."""
+def fit(config: dict[str, Any], folder: Path, count: str = "input_ids") -> list[tuple[float, int]]:
+    """Runs the command `fit` and gives the end and the real tokens (see `Clock`) of each step."""
     noted = folder / "noted.json"
     trainer = {
         "accelerator": "cpu",
         "gradient_clip_val": 1.0,
         "default_root_dir": str(folder),
-        "callbacks": [{"class_path": "sides.Clock", "init_args": {"file": str(noted)}}],
+        "callbacks": [{"class_path": "sides.Clock", "init_args": {"file": str(noted), "count": count}}],
     }
     (folder / "config.yaml").write_text(json.dumps({**config, "trainer": trainer | config["trainer"]}))
     if status := plmlight_command("fit", ["--config", str(folder / "config.yaml")]):
