@@ -41,6 +41,17 @@ def embedding_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def translating_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float32 bundle of `tests.runtime.sequences.small_sequence`; tests must not change its files."""
+    from plmlight.export import export_bundle
+    from tests.runtime.sequences import small_sequence
+
+    folder = tmp_path_factory.mktemp("sequences") / "translating"
+    assert export_bundle(small_sequence(), None, folder).passed
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that no worker is left with one at the end."""
     items.sort(key=lambda item: "slow" not in item.keywords)

@@ -14,17 +14,20 @@ import docstring_parser
 
 from plmlight.cli.arguments import OneLineErrors, parse, parser
 from plmlight.cli.infer_answers import DECODING, answers_of
-from plmlight.cli.infer_models import open_model
+from plmlight.cli.infer_chat import chat
+from plmlight.cli.infer_models import one_line_warnings, open_model
 from plmlight.decoding import DecodingOptions
 from plmlight.text import replace_file
 
 
 def main(command: str, argv: list[str]) -> int:
-    """Continues texts, fills masks or embeds, as the model's task is.
+    """Continues texts, translates, fills masks or embeds, as the model's task is; or holds a dialogue.
 
     - A causal language model: one text with one answer is written while it is generated; otherwise a JSON line an
       answer, in the order of the texts: ``{"prompt", "answer", "text", "finish_reason", "token_ids"}``, and ``"score"``
       with beams.
+    - One that reads a text and writes another: on a terminal, or of one text, a line an answer; otherwise JSON lines as
+      above, with ``"source"`` in the place of ``"prompt"``. With ``--chat``, see `plmlight.cli.infer_chat`.
     - A masked one: of one text a line a token; otherwise a JSON line a text: ``{"text", "masks"}``, for each mask the
       likeliest ``{"token", "token_id", "score", "text"}``.
     - One that embeds: on a terminal the beginning of each vector; otherwise a JSON line a text:
@@ -41,18 +44,26 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: when the model or the texts can not be read, or do not fit together.
     """
     values = parse(_parser(command), argv)
-    given = {name: values[name] for name in (*DECODING, "echo", "token_type_id") if values[name] is not None}
+    named = (*DECODING, "echo", "prefix", "token_type_id")
+    given = {name: values[name] for name in named if values[name] is not None}
     DecodingOptions(**{name: value for name, value in given.items() if name in DECODING})  # before a model loads
     if values.batch_size is not None and values.batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {values.batch_size}")
+    if values.chat:
+        alone = [name for name in ("text", "input", "output", "batch_size") if values[name] is not None]
+        if alone:
+            raise ValueError(f"--chat reads lines and answers each: --{alone[0]} does not go with it")
+        model = open_model(values.model, values.provider, values.threads, values.graph)
+        return chat(values.model, model, given)
     texts = _texts(values.text, values.input)
     model = open_model(values.model, values.provider, values.threads, values.graph)
     answers = answers_of(values.model, model, given)
     batch_size = values.batch_size or answers.batch_size
-    if values.output is None and answers.shows(texts):
-        answers.show(texts, batch_size)
-        return 0
-    lines = [json.dumps(record, ensure_ascii=False) for record in answers.records(texts, batch_size)]
+    with one_line_warnings(command):
+        if values.output is None and answers.shows(texts):
+            answers.show(texts, batch_size)
+            return 0
+        lines = [json.dumps(record, ensure_ascii=False) for record in answers.records(texts, batch_size)]
     if values.output is None:
         print(*lines, sep="\n")
         return 0
@@ -99,6 +110,7 @@ def _parser(command: str) -> OneLineErrors:
     arguments = parser(
         command,
         "Run a bundle, a checkpoint, a Hugging Face folder or a hub id on text: continue it (causal language models), "
+        "translate, summarise or answer it (models that read one text and write another), "
         "fill its masks, written as the tokenizer's own mask token such as [MASK] or <mask> (masked language models), "
         "or turn it into a vector (sentence embeddings). Options of another kind of model are an error.",
     )
@@ -110,6 +122,18 @@ def _parser(command: str) -> OneLineErrors:
         default=None,
         help='texts from a file: .jsonl with a "text" or "prompt" a line, else one text a line. '
         "Without --text and --input they are read from the standard input, one a line",
+    )
+    arguments.add_argument(
+        "--prefix",
+        type=str,
+        default=None,
+        help="of models that were trained for several tasks with prefixes: the name of the task",
+    )
+    arguments.add_argument(
+        "--chat",
+        action="store_true",
+        help="talk to a model that was trained on dialogues: a line is a turn, /reset begins anew, the end of the "
+        "input (Ctrl-D) ends",
     )
     arguments.add_argument("--output", type=str, default=None, help="write one JSON line an answer to this file")
     arguments.add_argument(

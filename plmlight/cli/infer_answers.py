@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plmlight.cli.infer_models import Answering
-from plmlight.decoding import DecodingOptions, MaskFiller, TextEmbedder, TextGenerator
+from plmlight.decoding import DecodingOptions, Hypothesis, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
 
 Record = dict[str, Any]
 DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions))
@@ -50,16 +50,60 @@ class Continuing:
         """One an answer, in the order of the texts."""
         answers = self.model.generate(texts, self.decoding, batch_size=batch_size)
         for text, found in zip(texts, answers, strict=True):
-            for rank, answer in enumerate(found):
-                score = {} if answer.score is None else {"score": answer.score}
-                yield {
-                    "prompt": text,
-                    "answer": rank,
-                    "text": answer.text,
-                    "finish_reason": answer.finish_reason,
-                    "token_ids": answer.token_ids,
-                    **score,
-                }
+            yield from _records("prompt", text, found)
+
+
+class Translating:
+    """Texts are answered with other texts: translations, summaries, replies.
+
+    Args:
+        model: the model.
+        given: the options that were given, those of `options`.
+    """
+
+    does = "turns texts into other texts"
+    options = (*DECODING, "prefix")
+    batch_size = 32
+
+    def __init__(self, model: SequenceGenerator, given: Mapping[str, Any]) -> None:
+        self.model, self.prefix = model, given.get("prefix")
+        model.text_form.source("", self.prefix)  # an unknown one is an error before anything is read
+        changes = {name: value for name, value in given.items() if name in DECODING}
+        self.decoding = dataclasses.replace(model.options, **changes)
+
+    def shows(self, texts: Sequence[str]) -> bool:
+        """Whether the answers are shown to a person, where they do not go to a file."""
+        return self.decoding.num_return_sequences == 1 and (len(texts) == 1 or sys.stdout.isatty())
+
+    def show(self, texts: Sequence[str], batch_size: int) -> None:
+        """Prints a line a text; that of a single one while it is written, unless a beam search has to end first."""
+        if len(texts) == 1 and self.decoding.num_beams == 1:
+            for piece in self.model.stream(texts[0], self.decoding, prefix=self.prefix):
+                print(piece.text, end="", flush=True)
+            print()
+            return
+        for (answer,) in self.model.generate(texts, self.decoding, batch_size=batch_size, prefix=self.prefix):
+            print(answer.text)
+
+    def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
+        """One an answer, in the order of the texts."""
+        answers = self.model.generate(texts, self.decoding, batch_size=batch_size, prefix=self.prefix)
+        for text, found in zip(texts, answers, strict=True):
+            yield from _records("source", text, found)
+
+
+def _records(asked: str, text: str, found: Sequence[Hypothesis]) -> Iterator[Record]:
+    """The answers to a text, best first."""
+    for rank, answer in enumerate(found):
+        score = {} if answer.score is None else {"score": answer.score}
+        yield {
+            asked: text,
+            "answer": rank,
+            "text": answer.text,
+            "finish_reason": answer.finish_reason,
+            "token_ids": answer.token_ids,
+            **score,
+        }
 
 
 class Filling:
@@ -129,7 +173,7 @@ class Embedding:
             yield {"text": text, "embedding": [float(f"{value:.8g}") for value in vector]}
 
 
-Answers = Continuing | Filling | Embedding
+Answers = Continuing | Translating | Filling | Embedding
 
 
 def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers:
@@ -146,11 +190,16 @@ def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers
     Raises:
         ValueError: for an option that its kind has not.
     """
-    kind = Filling if isinstance(model, MaskFiller) else Embedding if isinstance(model, TextEmbedder) else Continuing
+    kinds: tuple[tuple[type, Any], ...] = (
+        (MaskFiller, Filling),
+        (TextEmbedder, Embedding),
+        (SequenceGenerator, Translating),
+        (TextGenerator, Continuing),
+    )
+    (kind,) = (answers for generator, answers in kinds if isinstance(model, generator))
     foreign = [option for option in given if option not in kind.options]
     if foreign:
         own = ", ".join(f"--{option}" for option in kind.options)
         raise ValueError(f"--{foreign[0]} is not for {name}, which {kind.does}: its own options are {own}")
-    if isinstance(model, MaskFiller):
-        return Filling(model, given)
-    return Embedding(model, given) if isinstance(model, TextEmbedder) else Continuing(model, given)
+    made: Answers = kind(model, given)
+    return made

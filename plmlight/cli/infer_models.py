@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from plmlight.decoding import DecodingOptions, MaskFiller, TextEmbedder, TextGenerator
+from plmlight.decoding import DecodingOptions, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
 from plmlight.text import nearest
 
-Answering = TextGenerator | MaskFiller | TextEmbedder
+Answering = TextGenerator | SequenceGenerator | MaskFiller | TextEmbedder
 
 
 def open_model(name: str, provider: str, threads: int | None, graph: str | None) -> Answering:
@@ -22,7 +24,7 @@ def open_model(name: str, provider: str, threads: int | None, graph: str | None)
         graph: of a bundle; its default by default.
 
     Returns:
-        What continues texts, fills masks or embeds, by the model's task.
+        What continues texts, translates, fills masks or embeds, by the model's task.
 
     Raises:
         ValueError: when it can not be opened, has no tokenizer, or is of a task that answers nothing here.
@@ -30,15 +32,28 @@ def open_model(name: str, provider: str, threads: int | None, graph: str | None)
     if (Path(name) / "manifest.json").is_file():
         from plmlight import runtime
 
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with one_line_warnings("infer"):
             model: Answering = runtime.load(name, provider, threads, graph)
-        for warning in caught:
-            print(f"plmlight infer: {warning.message}", file=sys.stderr)
         return model
     if graph is not None:
         raise ValueError(f"{name}: --graph chooses among a bundle's graphs, and this is no bundle")
     return _torch_model(name, provider, threads)
+
+
+@contextmanager
+def one_line_warnings(command: str) -> Iterator[None]:
+    """Says each warning in one line on stderr.
+
+    Args:
+        command: who says it.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                print(f"plmlight {command}: {warning.message}", file=sys.stderr)
 
 
 def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
@@ -49,9 +64,11 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
         CausalLM,
         MaskedLM,
         SentenceEmbedding,
+        Seq2Seq,
         TorchEmbeddingModel,
         TorchLanguageModel,
         TorchMaskedModel,
+        TorchSequenceModel,
     )
     from plmlight.text import special_token_ids
 
@@ -73,6 +90,10 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
         return MaskFiller(TorchMaskedModel(task), task.tokenizer)
     if isinstance(task, SentenceEmbedding):
         return TextEmbedder(TorchEmbeddingModel(task), task.tokenizer)
+    if isinstance(task, Seq2Seq):
+        return SequenceGenerator(
+            TorchSequenceModel(task), task.tokenizer, task.target_tokenizer, task.decoding_options(), task.text_form
+        )
     if isinstance(task, CausalLM):
         special = special_token_ids(task.tokenizer)
         options = DecodingOptions(eos_token_id=special.get("eos"))

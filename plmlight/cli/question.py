@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from plmlight.tasks import CausalLM, MaskedLM, Task
+from plmlight.tasks import CausalLM, MaskedLM, Seq2Seq, Task
 from plmlight.text import special_token_ids
 
 
@@ -20,4 +20,15 @@ def question(task: Task, python: bool = False) -> str:
     if isinstance(task, MaskedLM) and task.tokenizer is not None:
         ids = special_token_ids(task.tokenizer)
         return f'--text "a text with one {task.tokenizer.id_to_token(ids["mask"])} in it"'
+    if isinstance(task, Seq2Seq):
+        return _sequence_question(task)
     return '--text "a text"'
+
+
+def _sequence_question(task: Seq2Seq) -> str:
+    form = task.text_form
+    if form.history:
+        return "--chat"
+    if len(form.prefixes) > 1:
+        return f'--text "a text" --prefix "{next(iter(form.prefixes))}"'
+    return '--text "a text"' + ("" if task.decoding_options().num_beams > 1 else " --num_beams 4")

@@ -46,7 +46,9 @@ class Seq2SeqExport:
         self.max_length = network.target_max_length if network.target_max_length is not None else sys.maxsize
         self.form: TextForm = task.text_form
         self.options = task.decoding_options()
-        self.ends = frame(target).closing[-1:]
+        if self.options.eos_token_id is None:
+            self.options = dataclasses.replace(self.options, eos_token_id=frame(target).closing[0])
+        self.ends = self.options.eos_token_ids
         self.sources = self._sources()
         self.reference = SequenceReference(task, list(self.sources.values()), self.ends)
         self.sessions = OnePair()

@@ -1,0 +1,82 @@
+"""``infer --chat``: a dialogue with a model, line by line."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from plmlight.cli.infer_answers import DECODING
+from plmlight.cli.infer_models import Answering, one_line_warnings
+from plmlight.decoding import DecodingOptions, SequenceGenerator
+from plmlight.text import nearest
+
+COMMANDS = ("/reset",)
+YOU, MODEL = "you> ", "model> "
+
+
+def chat(name: str, model: Answering, given: Mapping[str, Any]) -> int:
+    """Reads lines from the standard input and answers each, until the input ends.
+
+    Every line is a turn. The model reads as many of the last turns as it was trained with; ``/reset`` forgets them all.
+
+    Args:
+        name: of the model, for messages.
+        model: the model.
+        given: decoding options and their values.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: for a model that was not trained on dialogues, or an option that is none of decoding.
+    """
+    if not isinstance(model, SequenceGenerator) or not model.text_form.history:
+        raise ValueError(f"--chat is not for {name}, which was not trained on dialogues: give --text")
+    foreign = [option for option in given if option not in DECODING]
+    if foreign:
+        raise ValueError(f"--{foreign[0]} does not go with --chat; the options of decoding do")
+    options = dataclasses.replace(model.options, **{"truncate_source": True, **given})
+    window = model.text_form.history
+    said = "1 turn is" if window == 1 else f"{window} turns are"
+    print(f"# {name}: the last {said} remembered; /reset begins anew, Ctrl-D ends", file=sys.stderr)
+    turns: list[str] = []
+    while True:
+        print(YOU, end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            print()
+            return 0
+        text = line.strip()
+        if text.startswith("/"):
+            _command(text, turns)
+        elif text:
+            turns = [*turns, text][-window:]
+            print(MODEL, end="", flush=True)
+            with one_line_warnings("infer"):
+                answer = _answer(model, turns, options)
+            turns = [*turns, answer][-window:]
+
+
+def _command(text: str, turns: list[str]) -> None:
+    if text == "/reset":
+        turns.clear()
+        print("# forgotten", file=sys.stderr)
+    else:
+        print(f"# there is no command {text!r}{nearest(text, COMMANDS)}", file=sys.stderr)
+
+
+def _answer(model: SequenceGenerator, turns: list[str], options: DecodingOptions) -> str:
+    """Prints the next turn, while it is written unless a beam search has to end first."""
+    source = model.text_form.dialogue(turns)
+    if options.num_beams > 1 or options.num_return_sequences > 1:
+        answer = model.generate([source], options)[0][0].text
+        print(answer.strip())
+        return answer.strip()
+    written = ""
+    for piece in model.stream(source, options):
+        written += piece.text
+        print(piece.text, end="", flush=True)
+    print()
+    return written.strip()
