@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger
 import plmlight
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, NoProfiler, ProgressBar, StopsCleanly, Throughput
 from plmlight.cli.question import question
-from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_tokenizer_of
+from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
 from plmlight.tasks import Task, task_from_checkpoint
@@ -111,6 +111,12 @@ class TrainingCLI(LightningCLI):
         network = "model.init_args.network.init_args"
         for name in ("vocab_size", "pad_token_id"):
             parser.link_arguments(f"data.{name}", f"{network}.{name}", apply_on="instantiate")
+        parser.link_arguments(
+            "data",
+            f"{network}.target_vocab_size",
+            compute_fn=lambda data: getattr(data, "target_vocab_size", None),
+            apply_on="instantiate",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""
@@ -125,7 +131,7 @@ class TrainingCLI(LightningCLI):
             if checkpoint is None:
                 raise ValueError(f"{self.command} needs --ckpt_path CHECKPOINT, or --model with --config")
             self.rebuilt = task_from_checkpoint(checkpoint)
-            use_tokenizer_of(self.rebuilt, config)
+            use_text_of(self.rebuilt, config)
         check_links(config)
         link_data(config, self.rebuilt)
         if config.trainer.default_root_dir is None:
@@ -134,15 +140,16 @@ class TrainingCLI(LightningCLI):
             config.trainer.default_root_dir = str(Path("runs") / name)
 
     def instantiate_classes(self) -> None:
-        """Builds data, task and trainer, and gives the task the data's tokenizer."""
+        """Builds data, task and trainer, and gives the task the data's tokenizers and the form of its text."""
         super().instantiate_classes()
         if self.rebuilt is not None:
             self.model = self.rebuilt
-        tokenizer = getattr(self.datamodule, "tokenizer", None)
-        if self.rebuilt is None and tokenizer is not None:
-            self.model.tokenizer = tokenizer
-        if tokenizer is not None:
-            check_tokenizer(tokenizer, self.model, self.config)
+        found = {name: getattr(self.datamodule, name, None) for name in ("tokenizer", "target_tokenizer", "text_form")}
+        for name, value in found.items():
+            if self.rebuilt is None and value is not None:
+                setattr(self.model, name, value)
+        if found["tokenizer"] is not None:
+            check_tokenizer(found["tokenizer"], found["target_tokenizer"], self.model, self.config)
         self.model.check_ready()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:

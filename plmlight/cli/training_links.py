@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from plmlight.interop import Pretrained, fetch, is_checkpoint, read_checkpoint, stored_arguments
 from plmlight.nn import build
 from plmlight.objectives import SentencePairObjective
-from plmlight.tasks import Task
+from plmlight.tasks import Seq2Seq, Task
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
 
@@ -31,7 +31,8 @@ def check_links(config: Namespace) -> None:
     network = _arguments(config.get("model"), "network")
     if network is None:
         return
-    defaults = {"vocab_size": None, "pad_token_id": _default(config.model.init_args.network.class_path, "pad_token_id")}
+    pad_token_id = _default(config.model.init_args.network.class_path, "pad_token_id")
+    defaults = {"vocab_size": None, "target_vocab_size": None, "pad_token_id": pad_token_id}
     for name, default in defaults.items():
         given = network.get(name)
         if given is not None and given != default:
@@ -41,24 +42,30 @@ def check_links(config: Namespace) -> None:
 
 
 def link_data(config: Namespace, task: Task | None) -> None:
-    """Sets what the data must know of the model, where it was not given: how long a sample is, and which pairs to draw.
+    """Sets what the data must know of the model, where it was not given: how long a sample is, and what it is.
 
-    The length is ``data.block_length`` or ``data.max_length``, whichever the data has: what the network reads at most.
-    The pairs are ``data.pairs``: those that the pair objective learns from.
+    The length is ``data.block_length`` or ``data.max_length``, whichever the data has: what the network reads at most;
+    ``data.max_target_length`` is what it writes at most. The pairs are ``data.pairs``: those that the pair objective
+    learns from. Parallel text is ``data.form`` apart for a model that reads the one side and writes the other.
 
     Args:
         config: changed in place.
         task: what was rebuilt from a checkpoint, else None: then the configuration says it.
 
     Raises:
-        ValueError: when the network does not say how much it reads, or other pairs were given.
+        ValueError: when the network does not say how much it reads, or other pairs or another form were given.
     """
     data = config.data.get("init_args")
     if data is None:
         return
+    if "form" in data:
+        data.form = _form(config, task, data.form)
+    endless = "max_target_length" in data and data.get("form") != "joined"  # then None is no limit
     for name in ("block_length", "max_length"):
         if name in data and data[name] is None:
-            data[name] = _source_length(config, task, name)
+            data[name] = _source_length(config, task, name, endless)
+    if endless and data.max_target_length is None:
+        data.max_target_length = _target_length(config, task)
     pair_objective = _pair_objective(config, task)
     if pair_objective is not None and "pairs" in data:
         if data.pairs not in (None, "none", pair_objective.pairs):
@@ -69,7 +76,25 @@ def link_data(config: Namespace, task: Task | None) -> None:
         data.pairs = pair_objective.pairs
 
 
-def _source_length(config: Namespace, task: Task | None, name: str) -> int:
+def _form(config: Namespace, task: Task | None, given: str) -> str:
+    """Whether parallel text comes joined or apart."""
+    cls = type(task) if task is not None else locate(config.model.class_path)
+    if isinstance(cls, type) and issubclass(cls, Seq2Seq):
+        return "apart"
+    if given != "joined" and isinstance(cls, type) and issubclass(cls, Task):
+        raise ValueError(f"data.form {given} was given, but {cls.__name__} reads both sides joined: leave it out")
+    return given
+
+
+def _target_length(config: Namespace, task: Task | None) -> int | None:
+    """How many tokens the network writes at most; None where it does not say."""
+    if task is not None:
+        length: int | None = getattr(task.network, "target_max_length", None)
+        return length
+    return _max_length(config.model)
+
+
+def _source_length(config: Namespace, task: Task | None, name: str, endless: bool) -> int | None:
     """How many tokens a sample has, for a network that reads as much as it can."""
     if task is not None:
         length: int | None = task.network.max_length
@@ -79,6 +104,8 @@ def _source_length(config: Namespace, task: Task | None, name: str) -> int:
         named = config.model.init_args.get("objective")
         usual = getattr(locate(config.model.class_path), "default_objective", None)
         objective = build(named.as_dict()) if named is not None else usual() if usual is not None else None
+    if length is None and endless:
+        return None
     if length is None:
         raise ValueError(f"data.{name} is missing: the network does not say its max_length, so give it")
     return length if objective is None else int(objective.source_length(length))
@@ -93,29 +120,40 @@ def _pair_objective(config: Namespace, task: Task | None) -> type[SentencePairOb
     return found if isinstance(found, type) and issubclass(found, SentencePairObjective) else None
 
 
-def use_tokenizer_of(task: Task, config: Namespace) -> None:
-    """Lets the data read text with a checkpoint's tokenizer, where none was given.
+def use_text_of(task: Task, config: Namespace) -> None:
+    """Lets the data read text as a checkpoint's model did, where nothing else was given: tokenizers and prefix.
 
     Args:
         task: of the checkpoint.
         config: changed in place.
     """
     data = config.data.get("init_args")
-    if task.tokenizer is None or data is None or "tokenizer" not in data or data.tokenizer is not None:
+    if data is None:
         return
-    text = task.tokenizer.to_str()
-    name = f"plmlight-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    path = Path(tempfile.gettempdir()) / name
+    for name in ("tokenizer", "target_tokenizer"):
+        tokenizer = getattr(task, name, None)
+        if tokenizer is not None and name in data and data[name] in (None, "own"):
+            data[name] = _written(tokenizer)
+    form = getattr(task, "text_form", None)
+    if form is not None and "prefix" in data and data.prefix is None and len(form.prefixes) == 1:
+        (data.prefix,) = form.prefixes.values()
+
+
+def _written(tokenizer: Tokenizer) -> str:
+    """The path of a file with a tokenizer."""
+    text = tokenizer.to_str()
+    path = Path(tempfile.gettempdir()) / f"plmlight-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     with replace_file(path, "w") as handle:
         handle.write(text)
-    data.tokenizer = str(path)
+    return str(path)
 
 
-def check_tokenizer(tokenizer: Tokenizer, task: Task, config: Namespace) -> None:
+def check_tokenizer(tokenizer: Tokenizer, target: Tokenizer | None, task: Task, config: Namespace) -> None:
     """Refuses ids that mean nothing, or something else, to a network that was trained before.
 
     Args:
         tokenizer: the data's.
+        target: that of the data's targets, where they have their own.
         task: with the network.
         config: as parsed, which may name where the network comes from.
 
@@ -126,6 +164,9 @@ def check_tokenizer(tokenizer: Tokenizer, task: Task, config: Namespace) -> None
     hint = "give the tokenizer that the network was trained with (--data.tokenizer)"
     if size > rows:
         raise ValueError(f"the data's tokenizer has {size} tokens, but the network's vocab_size is {rows}: {hint}")
+    written = getattr(task.network, "target_vocab_size", rows)
+    if (size := vocabulary_size(target or tokenizer)) > written:
+        raise ValueError(f"the tokenizer of targets has {size} tokens, but the network writes {written}: {hint}")
     network = _arguments(config.get("model"), "network")
     folder = None if network is None or "vocab_size" in network else network.get("folder")
     theirs = task.tokenizer if folder is None else _tokenizer_at(fetch(folder))

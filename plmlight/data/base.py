@@ -39,6 +39,8 @@ class Corpus(LightningDataModule):
     """
 
     tokenizer: Tokenizer
+    target_tokenizer: Tokenizer | None = None
+    """Of a target that has a vocabulary of its own."""
 
     def __init__(
         self,
@@ -115,6 +117,11 @@ class Corpus(LightningDataModule):
     def vocab_size(self) -> int:
         """V, one more than the largest token id."""
         return vocabulary_size(self.tokenizer)
+
+    @property
+    def target_vocab_size(self) -> int | None:
+        """V of what is written, None where it shares the vocabulary of what is read."""
+        return None if self.target_tokenizer is None else vocabulary_size(self.target_tokenizer)
 
     @property
     def pad_token_id(self) -> int:

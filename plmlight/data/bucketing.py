@@ -21,7 +21,7 @@ class SizedSamples(Samples, Protocol):
 
     @property
     def max_length(self) -> int:
-        """No sample is longer."""
+        """No sample is longer, its sides taken together."""
 
     def lengths(self, sample_ids: Indices, epoch: int) -> Indices:
         """Tokens of samples, special ones included.
@@ -31,7 +31,7 @@ class SizedSamples(Samples, Protocol):
             epoch: of at least 0.
 
         Returns:
-            [n].
+            [n], or [n, 2] for samples of two sides, each padded by itself: what is read, and what is written.
         """
 
 
@@ -189,7 +189,7 @@ class BucketedEvaluationLoader(SampleLoader):
 
 
 class _Cut:
-    """Cuts samples into batches.
+    """Cuts samples into batches. The tokens of a batch of two sides are those of both, padding included.
 
     Args:
         samples: which.
@@ -207,7 +207,7 @@ class _Cut:
         rows = batch_size  # of a batch, about
         if max_tokens is not None and len(samples):
             some = np.unique(np.linspace(0, len(samples) - 1, 4096).astype(np.int64))
-            rows = max(1, int(max_tokens / samples.lengths(some, 0).mean()))
+            rows = max(1, int(max_tokens * len(some) / samples.lengths(some, 0).sum()))
         self.pool = max(_POOL * rows, _POOL_SAMPLES)
 
     @property
@@ -215,10 +215,33 @@ class _Cut:
         return {"batch_size": self.batch_size} if self.max_tokens is None else {"max_tokens": self.max_tokens}
 
     def __call__(self, sample_ids: Indices, lengths: Indices) -> list[Indices]:
-        order = np.argsort(-lengths, kind="stable")
+        sides = lengths.reshape(len(lengths), -1)  # [n, 1] or [n, 2]
+        order = _by_length(sides)
+        ordered = sides[order]
         batches, place = [], 0
         while place < len(order):
-            rows = self.batch_size if self.max_tokens is None else self.max_tokens // int(lengths[order[place]])
+            rows = self.batch_size if self.max_tokens is None else _rows(ordered[place:], self.max_tokens)
             batches.append(sample_ids[order[place : place + rows]])
             place += rows
         return batches
+
+
+def _rows(sides: Indices, max_tokens: int) -> int:
+    """How many of the first samples fill a batch."""
+    most = max_tokens // int(sides[0].sum())
+    if sides.shape[1] == 1:
+        return most  # the first is the longest
+    widths = np.maximum.accumulate(sides[:most]).sum(1)
+    return int(np.searchsorted(widths * np.arange(1, len(widths) + 1), max_tokens, "right"))
+
+
+def _by_length(sides: Indices) -> Indices:
+    """Longest first.
+
+    Of two sides, the first within a tenth, and then the second, up and down in turn: neighbours are similar in both.
+    """
+    first, second = sides[:, 0], sides[:, -1]
+    if sides.shape[1] == 1:
+        return np.argsort(-first, kind="stable")
+    steps = np.floor(np.log(first) / np.log(1.1)).astype(np.int64)
+    return np.lexsort((np.where(steps % 2, second, -second), -steps))

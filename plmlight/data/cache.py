@@ -105,7 +105,14 @@ class Cache:
     def __init__(self, folder: str | Path | None) -> None:
         self._root = cache_root(folder)
 
-    def tokenizer(self, text: Text, kind: TokenizerKind, vocab_size: int, lowercase: bool = False) -> Tokenizer:
+    def tokenizer(
+        self,
+        text: Text,
+        kind: TokenizerKind,
+        vocab_size: int,
+        lowercase: bool = False,
+        special_tokens: tuple[str, ...] = (),
+    ) -> Tokenizer:
         """A tokenizer trained on some text.
 
         Args:
@@ -113,17 +120,21 @@ class Cache:
             kind: as in `train_tokenizer`.
             vocab_size: as in `train_tokenizer`.
             lowercase: as in `train_tokenizer`.
+            special_tokens: as in `train_tokenizer`.
 
         Returns:
             The tokenizer, trained now or earlier.
         """
 
         def build(folder: Path) -> None:
-            trained = train_tokenizer(text.sample(TRAINING_TEXT), kind, vocab_size, lowercase=lowercase)
+            trained = train_tokenizer(
+                text.sample(TRAINING_TEXT), kind, vocab_size, lowercase=lowercase, special_tokens=special_tokens
+            )
             save_tokenizer(trained, folder)
 
-        key = {"text": self._text(text), "kind": kind, "vocab_size": vocab_size, "limit": TRAINING_TEXT}
+        key: dict[str, Any] = {"text": self._text(text), "kind": kind, "vocab_size": vocab_size, "limit": TRAINING_TEXT}
         key |= {"lowercase": True} if lowercase else {}
+        key |= {"special_tokens": special_tokens} if special_tokens else {}
         return load_tokenizer(self._once("tokenizers", key, lambda at: (at / "tokenizer.json").exists(), build))
 
     def shards(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -13,23 +13,62 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plmlight.data.mapped import Mapped
-from plmlight.data.readers import Piece, lines
+from plmlight.data.readers import Piece, lines, records
 from plmlight.data.rows import Parts, Rows, shortened
 from plmlight.data.sampling import Indices, Permutation, mixed
+from plmlight.data.sequences import SIDES, OneSide
 from plmlight.data.shards import FORMAT, Shards
-from plmlight.data.sources import Source
+from plmlight.data.sources import Kind, Source, named_kind, resolve
+
+
+def parallel_sources(files: str | Sequence[str], fields: bool) -> list[Source]:
+    """Finds files of parallel text.
+
+    Args:
+        files: two files of lines, one of two columns (source, tab, target), or files with fields: .jsonl, .csv,
+            .parquet, ``dataset:PATH``.
+        fields: whether fields are named, so that a .tsv has a header.
+
+    Returns:
+        The sources.
+
+    Raises:
+        ValueError: when they are not one or two files of lines, or files with fields.
+    """
+    found = resolve(files, kind="text")
+    with_fields: tuple[Kind, ...] = ("jsonl", "csv", "parquet", "dataset", *(("tsv",) if fields else ()))
+    kinds = ["dataset" if source.kind == "dataset" else named_kind(source.name) for source in found]
+    if all(kind in with_fields for kind in kinds):
+        return [replace(source, kind=kind) for source, kind in zip(found, kinds, strict=True) if kind is not None]
+    if any(kind in with_fields for kind in kinds):
+        odd = next(source for source, kind in zip(found, kinds, strict=True) if kind not in with_fields)
+        raise ValueError(f"{odd.name}: has no fields, as the other files have; name them apart")
+    if len(found) > 2:
+        raise ValueError(f"{found[0].name} and {len(found) - 1} more: parallel text is one file or two")
+    if fields:
+        raise ValueError(
+            f"{found[0].name}: is read by lines and has no fields; source_field and target_field are for .jsonl, .csv, "
+            ".tsv and .parquet"
+        )
+    return found
 
 
 @dataclass(frozen=True)
 class ParallelText:
-    """Two files of which each line of one translates that of the other, or one with both in two columns.
+    """Two files of which each line of one translates that of the other, or files with both in columns or fields.
 
     Args:
-        sources: one file (source, tab, target), or two.
+        sources: what `parallel_sources` found.
+        fields: the names of source and target where files have fields.
+        reverse: take the second for the source, the first for the target.
+        prefix: stands before each source.
         sentences: always true; each pair is a document of two.
     """
 
     sources: Sequence[Source]
+    fields: tuple[str, str] = SIDES
+    reverse: bool = False
+    prefix: str = ""
     sentences: bool = True
 
     def pairs(self) -> Iterator[tuple[str, str]]:
@@ -41,17 +80,30 @@ class ParallelText:
         Raises:
             ValueError: where the files do not fit to each other, naming the line.
         """
-        if len(self.sources) == 1:
-            yield from self._columns(self.sources[0])
-        else:
-            yield from self._files(*self.sources)
+        for first, second in self._read():
+            source, target = (second, first) if self.reverse else (first, second)
+            yield (self.prefix + source if source else source), target
+
+    def _read(self) -> Iterator[tuple[str, str]]:
+        if self.sources[0].kind != "text":
+            return (pair for source in self.sources for pair in self._fields(source))
+        return self._columns(self.sources[0]) if len(self.sources) == 1 else self._files(*self.sources)
+
+    def _fields(self, source: Source) -> Iterator[tuple[str, str]]:
+        for where, texts in records(source, self.fields):
+            first, second = (text.strip() for text in texts)
+            for text, name in ((first, self.fields[0]), (second, self.fields[1])):
+                if not text:
+                    raise ValueError(f"{where}: the {name} is empty")
+            yield first, second
 
     def _columns(self, source: Source) -> Iterator[tuple[str, str]]:
+        names = SIDES[::-1] if self.reverse else SIDES
         for number, line in enumerate(lines(source), 1):
             columns = [column.strip() for column in line.split("\t")] if line.strip() else ["", ""]
             if len(columns) < 2:
-                raise ValueError(f"{source.name}:{number}: has one column, expected source, tab, target")
-            for column, name in zip(columns, ("source", "target"), strict=False):
+                raise ValueError(f"{source.name}:{number}: has one column, expected {names[0]}, tab, {names[1]}")
+            for column, name in zip(columns, names, strict=False):
                 if line.strip() and not column:
                     raise ValueError(f"{source.name}:{number}: the {name} is empty")
             yield columns[0], columns[1]
@@ -79,27 +131,23 @@ class ParallelText:
             yield Piece(source, last=False)
             yield Piece(target, last=True)
 
+    def groups(self) -> Iterator[Sequence[tuple[str, str]]]:
+        """Each pair by itself."""
+        return ([pair] for pair in self.pairs())
+
+    def texts(self, side: int | None) -> Iterator[str]:
+        """Of one side, or source, target, source, target, ..."""
+        return (pair[at] for pair in self.pairs() for at in ((0, 1) if side is None else (side,)))
+
     def sample(self, limit: int) -> Iterable[str]:
         """The first lines of both languages."""
-        return _Sample(self, limit)
+        return OneSide(self, None).sample(limit)
 
     def identity(self, contents: list[Any]) -> list[Any]:
-        """That it is parallel text."""
-        return ["parallel", FORMAT, contents]
-
-
-@dataclass(frozen=True)
-class _Sample:
-    text: ParallelText
-    limit: int
-
-    def __iter__(self) -> Iterator[str]:
-        seen = 0
-        for piece in self.text.pieces():
-            if seen >= self.limit:
-                return
-            seen += len(piece.text)
-            yield piece.text
+        """That it is parallel text, and how it is read."""
+        plain = ["parallel", FORMAT, contents]
+        how = [self.fields, self.reverse, self.prefix]
+        return plain if how == [SIDES, False, ""] else [*plain, *how]
 
 
 @dataclass(frozen=True)
@@ -203,22 +251,6 @@ class TranslationSamples:
         edges = torch.from_numpy(parts.lengths[:, :1] + 2)  # [B, 1]
         restarted = positions - edges * batch["token_type_ids"]
         return batch | {"position_ids": restarted * batch["attention_mask"]}
-
-    def sides(self, sample_ids: Indices) -> tuple[list[Indices], list[Indices]]:
-        """The tokens of both sides as they are, for what keeps them apart.
-
-        Args:
-            sample_ids: [n].
-
-        Returns:
-            Sources and targets, whole and without special tokens.
-        """
-        numbers = self._pairs.numbers[sample_ids]
-        starts = self._pairs.starts.array
-        return tuple(  # type: ignore[return-value]
-            [self._rows.read(int(starts[place]), int(starts[place + 1])) for place in 2 * numbers + side]
-            for side in (0, 1)
-        )
 
     def _parts(self, sample_ids: Indices) -> Parts:
         starts = self._pairs.starts.array[2 * self._pairs.numbers[sample_ids][:, None] + np.arange(3)]

@@ -1,42 +1,70 @@
-"""Parallel text for translation language modelling."""
+"""Parallel text, for models that translate or summarise, and for translation language modelling."""
 
 from __future__ import annotations
 
-from plmlight.data.base import Corpus, Files, Stage
-from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from plmlight.data.base import Files, Stage
 from plmlight.data.cache import Text
-from plmlight.data.parallel import ParallelText, SentencePairs, TranslationSamples
+from plmlight.data.parallel import ParallelText, SentencePairs, TranslationSamples, parallel_sources
 from plmlight.data.rows import Rows, row_form
+from plmlight.data.sampling import Indices
+from plmlight.data.sequence_corpus import SequenceCorpus
+from plmlight.data.sequences import SIDES, Sequences, SequenceSamples, TooLong
 from plmlight.data.shards import Shards
-from plmlight.data.sources import resolve
-from plmlight.text import TokenizerKind
+from plmlight.text import TextForm, TokenizerKind
+
+Form = Literal["joined", "apart"]
 
 
-class ParallelCorpus(Corpus):
-    """Sentences with their translations, tokenised once into memory-mapped shards.
+class ParallelCorpus(SequenceCorpus):
+    """Sources with their targets: translations, summaries; tokenised once into memory-mapped shards.
 
-    A sample is ``<s> source </s> <s> target </s>`` (Lample and Conneau 2019, arXiv:1901.07291, section 3.4), with
-    ``[CLS]`` and ``[SEP]`` in a vocabulary that has these. Samples of similar length make a batch. Batches are
-    dictionaries of int64 tensors: ``input_ids``, ``attention_mask``, ``token_type_ids`` (the number of each token's
-    language) and ``position_ids`` (which restart with the target) [B, T], ``sample_ids`` [B], ``epoch`` [].
+    ``apart``, for models that read the source and write the target, batches are dictionaries of int64 tensors:
+    ``input_ids`` and ``attention_mask`` [B, S], ``labels`` [B, T], -100 at padding, ``sample_ids`` [B], ``epoch`` [].
+    Each side stands in its tokenizer's own frame (``x </s>``, ``[CLS] x [SEP]``). Samples of which both sides have
+    similar lengths make a batch.
+
+    ``joined``, for translation language modelling, a sample is ``<s> source </s> <s> target </s>`` (Lample and Conneau
+    2019, arXiv:1901.07291, section 3.4), with ``[CLS]`` and ``[SEP]`` in a vocabulary that has these. Batches have
+    ``input_ids``, ``attention_mask``, ``token_type_ids`` (the number of each token's language) and ``position_ids``
+    (which restart with the target) [B, T], ``sample_ids`` and ``epoch``.
 
     Args:
-        files: text to train on: two files whose lines translate each other, or one with source, tab, target in each
-            line (more columns are ignored); plain or .gz .bz2 .xz .zst.
-        languages: the names of source and target; their numbers are 0 and 1.
-        tokenizer: a tokenizer.json or a folder with one. None trains one on both sides of ``files``. It must have
-            ``[CLS]`` and ``[SEP]``, or ``<s>`` and ``</s>``.
-        tokenizer_kind: what to train: wordpiece, roberta, albert and xlm have these.
-        tokenizer_vocab_size: its size at most, for both languages.
-        tokenizer_lowercase: lower the case of all text, and leave out accents, in the tokenizer that is trained.
+        files: text to train on: two files whose lines translate each other; one with source, tab, target in each line
+            (more columns are ignored); or files with fields: .jsonl .csv .parquet, ``dataset:PATH[:CONFIG][:SPLIT]``,
+            and .tsv with a header where ``source_field`` is set. Plain or .gz .bz2 .xz .zst.
+        languages: the names of source and target; joined, their numbers are 0 and 1.
+        form: ``joined`` or ``apart``. From the command line it follows from the task.
+        source_field: the field or column with the source, in files that have these; ``source`` by default.
+        target_field: the field or column with the target; ``target`` by default.
+        reverse: take the second file, column or field for the source, and the first for the target.
+        prefix: text before each source: "translate German to English: ".
+        tokenizer: a tokenizer.json or a folder with one. None trains one on ``files``: on both sides, or where the
+            target has its own on sources. It must have a token that ends a text; joined, one that opens it, too.
+        tokenizer_kind: what to train; unigram by default, joined wordpiece (roberta, albert and xlm will do).
+        tokenizer_vocab_size: its size at most.
+        tokenizer_lowercase: lower the case of all text, and leave out accents, in a tokenizer that is trained.
+        target_tokenizer: the target's own: a path as for ``tokenizer``, or ``own`` to train one on targets. None
+            shares one vocabulary.
+        target_tokenizer_kind: what to train for the target; ``tokenizer_kind`` by default.
+        target_tokenizer_vocab_size: its size at most; ``tokenizer_vocab_size`` by default.
         validation_files: text to validate on. None takes a part of ``files``.
         validation_fraction: how large a part, at random, the same one for every seed; 0 for none. Pairs with the same
             source stay together.
         test_files: text to test on.
         predict_files: text to predict on.
-        max_length: tokens of a sample at most, special ones included. From the command line it is the network's.
+        max_length: tokens of a source at most (joined, of both), special ones included; None apart for no limit. From
+            the command line it is the network's.
+        max_target_length: tokens of a target at most, special ones included; None for no limit. From the command line
+            it is the network's.
+        too_long: what happens to longer ones, apart: ``truncate`` cuts off their ends, ``drop`` leaves out their pairs
+            in training (what is scored is cut), ``error`` refuses them.
         batch_size: samples in a batch on each device, where ``max_tokens`` is None.
-        max_tokens: tokens in a batch on each device at most, padding included: the longer the samples, the fewer.
+        max_tokens: tokens in a batch on each device at most, of sources and targets together, padding included: the
+            longer the samples, the fewer.
         seed: of the order.
         num_workers: processes that read ahead. Reading is one indexing of a memory map, so 0 is usually best.
         cache_folder: where tokenizers and shards are kept; by default $PLMLIGHT_CACHE or ~/.cache/plmlight.
@@ -50,15 +78,25 @@ class ParallelCorpus(Corpus):
         self,
         files: str | list[str],
         languages: tuple[str, str] = ("source", "target"),
+        form: Form = "joined",
+        source_field: str | None = None,
+        target_field: str | None = None,
+        reverse: bool = False,
+        prefix: str | None = None,
         tokenizer: str | None = None,
-        tokenizer_kind: TokenizerKind = "wordpiece",
+        tokenizer_kind: TokenizerKind | None = None,
         tokenizer_vocab_size: int = 8192,
         tokenizer_lowercase: bool = False,
+        target_tokenizer: str | None = None,
+        target_tokenizer_kind: TokenizerKind | None = None,
+        target_tokenizer_vocab_size: int | None = None,
         validation_files: str | list[str] | None = None,
         validation_fraction: float = 0.005,
         test_files: str | list[str] | None = None,
         predict_files: str | list[str] | None = None,
         max_length: int | None = None,
+        max_target_length: int | None = None,
+        too_long: TooLong = "truncate",
         batch_size: int = 8,
         max_tokens: int | None = None,
         seed: int = 0,
@@ -69,18 +107,40 @@ class ParallelCorpus(Corpus):
         super().__init__(names, validation_fraction, seed, num_workers, cache_folder)
         if len(languages) != 2 or languages[0] == languages[1]:
             raise ValueError(f"languages {list(languages)}: expected the names of two languages")
-        self.languages = languages
-        self.max_length, self.batch_size, self.max_tokens = max_length, batch_size, max_tokens
-        self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
+        self.form, self.languages, self.prefix = form, languages, prefix
+        self._fields, self._reverse = (source_field, target_field), reverse
+        self.max_length, self.max_target_length, self.too_long = max_length, max_target_length, too_long
+        self.batch_size, self.max_tokens = batch_size, max_tokens
+        if form == "apart":
+            self._load_apart(
+                tokenizer,
+                tokenizer_kind or "unigram",
+                tokenizer_vocab_size,
+                tokenizer_lowercase,
+                target_tokenizer,
+                target_tokenizer_kind,
+                target_tokenizer_vocab_size,
+            )
+            return
+        if target_tokenizer is not None:
+            raise ValueError(f"target_tokenizer {target_tokenizer!r}: joined, both sides share one; set form to apart")
+        self._load(tokenizer, tokenizer_kind or "wordpiece", tokenizer_vocab_size, tokenizer_lowercase)
 
-    def _text(self, files: Files) -> ParallelText:
-        sources = resolve(files, kind="text")
-        if len(sources) > 2:
-            raise ValueError(f"{sources[0].name} and {len(sources) - 1} more: parallel text is one file or two")
-        return ParallelText(sources)
+    @property
+    def text_form(self) -> TextForm:
+        """The prefix, by the names of the languages."""
+        return TextForm({"-".join(self.languages): self.prefix} if self.prefix else {})
 
-    def _tokenised(self, text: Text) -> Shards:
-        return self._cache.shards(text, self.tokenizer)
+    def _pairs(self, files: Files) -> ParallelText:
+        sources = parallel_sources(files, fields=any(self._fields))
+        first, second = (given or usual for given, usual in zip(self._fields, SIDES, strict=True))
+        return ParallelText(sources, (first, second), self._reverse, self.prefix or "")
+
+    def _groups(self, source: Sequences, shards: Shards, numbers: Indices) -> NDArray[Any]:
+        return source.hashes(numbers)
+
+    def _text(self, files: Files) -> Text:
+        return self._pairs(files) if self.form == "joined" else super()._text(files)
 
     def _check_tokenizer(self) -> None:
         row_form(self.tokenizer, "languages", self.pad_token_id)
@@ -101,8 +161,8 @@ class ParallelCorpus(Corpus):
         found = self._shards.get(stage)
         return SentencePairs.of(found, self._named(stage)) if found else None
 
-    def samples(self, stage: Stage) -> TranslationSamples:
-        """The samples of a stage, with source and target together, and apart in their method ``sides``.
+    def samples(self, stage: Stage) -> SequenceSamples | TranslationSamples:  # type: ignore[override]
+        """The samples of a stage.
 
         Args:
             stage: which.
@@ -111,8 +171,11 @@ class ParallelCorpus(Corpus):
             The samples.
 
         Raises:
-            ValueError: when ``max_length`` is not set, or when there is no text.
+            ValueError: when there is no text, ``max_length`` is not set (joined), or a sample is too long that must
+                not be.
         """
+        if self.form == "apart":
+            return super().samples(stage)
         if self.max_length is None:
             raise ValueError(
                 "max_length is not set: pass ParallelCorpus(max_length=...), e.g. the network's max_length"
@@ -123,13 +186,3 @@ class ParallelCorpus(Corpus):
         shards = self._shards.get(stage, self._shards["fit"])
         rows = Rows(shards.tokens, row_form(self.tokenizer, "languages", self.pad_token_id))
         return TranslationSamples(pairs, rows, self.max_length)
-
-    def _training(self, **share: int) -> BucketedTrainingLoader:
-        return BucketedTrainingLoader(
-            self.samples("fit"), self.batch_size, self.max_tokens, self.seed, self.num_workers, **share
-        )
-
-    def _evaluation(self, stage: Stage, **share: int) -> BucketedEvaluationLoader:
-        return BucketedEvaluationLoader(
-            self.samples(stage), self.batch_size, self.max_tokens, self.num_workers, **share
-        )

@@ -169,6 +169,18 @@ def compression(name: str) -> str:
     return _suffixes(name)[1]
 
 
+def named_kind(name: str) -> Kind | None:
+    """What a file is by its name.
+
+    Args:
+        name: a path or URL, perhaps of a compressed file.
+
+    Returns:
+        The kind, None where the name does not tell.
+    """
+    return KINDS.get(_suffixes(name)[0])
+
+
 def _kind(name: str) -> Kind:
     suffix, compressed = _suffixes(name)
     if suffix not in KINDS:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from plmlight.text.nearest import nearest
 from plmlight.text.published import add_special, albert_normalizers, wrap
@@ -27,6 +27,7 @@ def train_tokenizer(
     vocab_size: int = 8192,
     lowercase: bool = False,
     min_frequency: int = 2,
+    special_tokens: Sequence[str] = (),
 ) -> Tokenizer:
     """Trains a tokenizer; the same documents give the same tokenizer.
 
@@ -52,6 +53,7 @@ def train_tokenizer(
         vocab_size: the number of tokens at most, special ones included; ``byte`` always has 257.
         lowercase: lower the case of all text first; wordpiece then strips accents too, albert always does.
         min_frequency: pairs seen less often are not merged (byte-bpe, bpe, wordpiece, roberta, xlm).
+        special_tokens: more tokens that text is never cut into, such as the marks of speakers; they come last.
 
     Returns:
         The tokenizer.
@@ -61,13 +63,14 @@ def train_tokenizer(
     """
     if kind not in _TRAIN:
         raise ValueError(f"tokenizer kind {kind!r} is unknown{nearest(kind, get_args(TokenizerKind))}")
-    least = {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108}.get(kind, 8)
+    least = len(special_tokens) + {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108}.get(kind, 8)
     if kind != "byte" and vocab_size < least:
         raise ValueError(f"vocab_size {vocab_size} is too small for a {kind} tokenizer: at least {least}")
     documents = list(documents) if isinstance(documents, Iterator) else documents
     if not any(map(str.strip, documents)):
         raise ValueError("there is no text to train a tokenizer on")
-    tokenizer = _TRAIN[kind](documents, vocab_size, lowercase, min_frequency)
+    tokenizer = _TRAIN[kind](documents, vocab_size - len(special_tokens), lowercase, min_frequency)
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens])
     if (size := tokenizer.get_vocab_size()) > vocab_size and kind != "byte":
         raise ValueError(f"vocab_size {vocab_size} is too small for this text: its alphabet alone takes {size}")
     return tokenizer
