@@ -12,6 +12,7 @@ from plmlight.interop.pretrained import Pretrained, load_network, stored_argumen
 from plmlight.interop.reading import Imported, import_folder
 from plmlight.interop.roberta import ROBERTA_FAMILY, XLM_ROBERTA_FAMILY
 from plmlight.interop.setting import Setting, always, choice, same
+from plmlight.interop.t5 import MT5_FAMILY, T5_FAMILY
 from plmlight.interop.writing import write_folder
 from plmlight.interop.xlm import XLM_FAMILY
 
@@ -22,8 +23,10 @@ __all__ = [
     "GPT2",
     "MARIAN_FAMILY",
     "MBART_FAMILY",
+    "MT5_FAMILY",
     "OPENAI_GPT",
     "ROBERTA_FAMILY",
+    "T5_FAMILY",
     "XLM_FAMILY",
     "XLM_ROBERTA_FAMILY",
     "Architecture",

@@ -235,9 +235,9 @@ class Family:
         """The rules of some modules of a task, or of single weights."""
         return [rule for rule in self.heads if rule.ours in modules or rule.ours.partition(".")[0] in modules]
 
-    def is_untied(self, config: Mapping[str, Any]) -> bool:
-        """Whether config.json says that the head is not the token table."""
-        return any(key in config and config[key] == value for key, value in self.untied.items())
+    def untied_by(self, config: Mapping[str, Any]) -> str | None:
+        """The key of config.json that says that the head is not the token table, if one does."""
+        return next((key for key, value in self.untied.items() if key in config and config[key] == value), None)
 
     def is_head(self, name: str) -> bool:
         """Whether a weight (without prefix) belongs to a head."""

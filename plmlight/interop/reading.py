@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +63,16 @@ def import_folder(
     expected = blank.state_dict(keep_vars=True)
     written = blank.target_embedding if isinstance(blank, EncoderDecoder) else blank.token_embedding
     (table,) = (key for key, tensor in expected.items() if tensor is written.weight)
-    tied_to = None if family.is_untied(config) else family.source(table, expected)[0][0]
+    untied = family.untied_by(config)
+    tied_to = None if untied is not None else family.source(table, expected)[0][0]
     held.unite(expected, tied_to)
     network = filled(lambda: cls(**arguments), _translated(family, expected, held), str(folder))
     name = str((config.get("architectures") or [family.backbone])[0])
     architecture = family.architectures.get(name)
     if architecture is None:
         return Imported(network, family, name, {}, {}, {})
-    heads, names, chosen = _heads(family, architecture, held, tied_to)
+    told = "" if untied is None else f"{untied} is {json.dumps(config[untied])}"
+    heads, names, chosen = _heads(family, architecture, held, tied_to, told)
     return Imported(network, family, name, heads, names, chosen)
 
 
@@ -192,7 +195,7 @@ def _translated(family: Family, expected: Mapping[str, Tensor], held: _Held) -> 
 
 
 def _heads(
-    family: Family, architecture: Architecture, held: _Held, tied_to: str | None
+    family: Family, architecture: Architecture, held: _Held, tied_to: str | None, untied: str
 ) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
     """What a task has beside its network: its weights, their names there, and the arguments that build it."""
     modules, arguments = set(architecture.heads), dict(architecture.arguments)
@@ -214,8 +217,8 @@ def _heads(
                 _check_tied(held, name, tied_to, f"tie_word_embeddings in {CONFIG} is true")
             continue
         if name not in held:
-            untied = f", and {CONFIG} does not tie it" if rule.ours == HEAD else ""
-            raise ValueError(f"{held.folder}: the weight {name} is missing{untied}")
+            why = f", and {CONFIG} does not tie it ({untied})" if rule.ours == HEAD else ""
+            raise ValueError(f"{held.folder}: the weight {name} is missing{why}")
         tensor = held.tensor(name)
         heads[rule.ours] = tensor[0] if rule.row and tensor.dim() == 2 else tensor
         names[rule.ours] = held.files[name]

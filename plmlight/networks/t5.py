@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from plmlight.interop import MT5_FAMILY, T5_FAMILY, Family, Pretrained, load_network
 from plmlight.nn import (
     Cache,
     CrossAttention,
@@ -19,7 +20,7 @@ from plmlight.nn import (
 )
 
 
-class T5(StackedEncoderDecoder):
+class T5(Pretrained, StackedEncoderDecoder):
     """The encoder-decoder of Raffel et al. 2020, "Exploring the Limits of Transfer Learning" (arXiv:1910.10683).
 
     Section 2.1: a Transformer that normalises before each sublayer with a scale but no mean and no bias (Zhang and
@@ -51,6 +52,7 @@ class T5(StackedEncoderDecoder):
         ValueError: when there is no ``head_dim`` and the heads do not divide the width.
     """
 
+    families: ClassVar[tuple[Family, ...]] = (T5_FAMILY, MT5_FAMILY)
     target_max_length = None
 
     def __init__(
@@ -104,6 +106,23 @@ class T5(StackedEncoderDecoder):
         self.encoder_norm, self.decoder_norm = norm(), norm()
         self.dropout = nn.Dropout(dropout)
         self._initialise()
+
+    @classmethod
+    def from_pretrained(cls, folder: str, dropout: float | None = None) -> T5:
+        """Starts from trained weights.
+
+        Args:
+            folder: a Hugging Face folder or hub id of the t5 or mt5 family (T5, FLAN-T5, mT5), or a checkpoint with a
+                T5 in it, such as one that learned to fill spans.
+            dropout: replaces the one that is written there.
+
+        Returns:
+            The network.
+
+        Raises:
+            ValueError: when there is no such network, or its weights do not fit.
+        """
+        return load_network(cls, folder, dropout)
 
     @property
     def token_embedding(self) -> nn.Embedding:

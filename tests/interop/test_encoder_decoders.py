@@ -20,11 +20,16 @@ from transformers import (
     MarianMTModel,
     MBartConfig,
     MBartForConditionalGeneration,
+    MT5Config,
+    MT5ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Model,
 )
 
 import plmlight
-from plmlight import Seq2Seq, Transformer
-from plmlight.interop import BART_FAMILY, MARIAN_FAMILY, MBART_FAMILY, Family
+from plmlight import T5, Seq2Seq, SpanCorruptionLM, Transformer
+from plmlight.interop import BART_FAMILY, MARIAN_FAMILY, MBART_FAMILY, MT5_FAMILY, T5_FAMILY, Family
 from plmlight.loading import write_checkpoint
 from plmlight.nn import config_of
 
@@ -44,6 +49,18 @@ SIZES: dict[str, Any] = {
 }
 MARIAN = SIZES | {"pad_token_id": V - 1, "decoder_start_token_id": V - 1, "eos_token_id": 0, "scale_embedding": True}
 TWO = {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 103}
+T5_SIZES: dict[str, Any] = {
+    "vocab_size": V,
+    "d_model": D,
+    "d_kv": 7,
+    "num_heads": 4,
+    "d_ff": 40,
+    "num_layers": 2,
+    "num_decoder_layers": 3,
+    "relative_attention_num_buckets": 12,
+    "relative_attention_max_distance": 20,
+}
+V1_1 = T5_SIZES | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 MODELS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "marian": (MarianMTModel, MarianConfig, MARIAN | {"activation_function": "swish"}),
     "marian, two vocabularies": (MarianMTModel, MarianConfig, MARIAN | TWO),
@@ -52,9 +69,13 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "bart": (BartForConditionalGeneration, BartConfig, SIZES),
     "bart, untied": (BartForConditionalGeneration, BartConfig, SIZES | {"tie_word_embeddings": False}),
     "bart, backbone": (BartModel, BartConfig, SIZES),
+    "t5": (T5ForConditionalGeneration, T5Config, T5_SIZES),
+    "t5, 1.1": (T5ForConditionalGeneration, T5Config, V1_1),
+    "t5, backbone": (T5Model, T5Config, T5_SIZES),
+    "mt5": (MT5ForConditionalGeneration, MT5Config, T5_SIZES),
     "mbart": (MBartForConditionalGeneration, MBartConfig, SIZES | {"scale_embedding": True}),
 }
-FAMILIES = [MARIAN_FAMILY, BART_FAMILY, MBART_FAMILY]
+FAMILIES = [MARIAN_FAMILY, BART_FAMILY, MBART_FAMILY, T5_FAMILY, MT5_FAMILY]
 every_model = pytest.mark.parametrize("name", MODELS)
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 assert_close = partial(torch.testing.assert_close, atol=1e-5, rtol=0.0)
@@ -64,6 +85,8 @@ def reference(name: str, **options: Any) -> Any:
     """A model of transformers with odd sizes, and weights large enough to matter."""
     model, config, given = MODELS[name]
     theirs = model(config(**given | options)).eval()
+    if name in ("t5, 1.1", "mt5"):  # as when such weights are read
+        theirs.lm_head.weight = nn.Parameter(torch.empty(V, D))
     with torch.no_grad():
         for key, tensor in theirs.named_parameters():
             if "embed_positions" not in key or "marian" not in name:
@@ -157,9 +180,8 @@ def test_no_weight_changes_on_the_way_there_and_back(name: str, through: str, tm
     task.save_pretrained(str(tmp_path / "back"))
     before, after = weights(tmp_path / "theirs"), weights(tmp_path / "back")
     if "backbone" in name:  # which has a head here, as it is a task
-        before = {f"model.{key}": tensor for key, tensor in before.items()}
-        after.setdefault("final_logits_bias", torch.empty(0))
-        before["final_logits_bias"] = after["final_logits_bias"]
+        prefix = "" if "t5" in name else "model."
+        before = {f"{prefix}{key}": tensor for key, tensor in before.items()}
     for held in (before, after):
         for key in [key for key in held if "embed_positions" in key]:  # sines, or two rows that nothing reads
             tensor = held.pop(key)
@@ -196,6 +218,8 @@ def test_an_empty_config_means_the_references_defaults(family: Family) -> None:
     sizes = {
         "marian": (58101, 1024, 12, 12, 16, 4096, 1024, 58100, 58100),
         "bart": (50265, 1024, 12, 12, 16, 4096, 1024, 1, 2),
+        "t5": (32128, 512, 6, 6, 8, 2048, 512, 0, 0),
+        "mt5": (250112, 512, 8, 8, 6, 1024, 512, 0, 0),
         "mbart": (50265, 1024, 12, 12, 16, 4096, 1024, 1, 0),
     }[family.model_type]
     names = ("vocab_size", "d_model", "num_layers", "num_decoder_layers", "num_heads", "d_ff", "max_length")
@@ -209,12 +233,12 @@ TWINS = {
 }
 
 
-@pytest.mark.parametrize("name", ["marian", "bart", "mbart"])
+@pytest.mark.parametrize(("name", "prefix"), [("bart", "model."), ("t5", "")])
 @pytest.mark.parametrize("stored", TWINS)
-def test_a_shared_table_may_be_stored_by_any_of_its_names(name: str, stored: str, tmp_path: Path) -> None:
+def test_a_shared_table_may_be_stored_by_any_of_its_names(name: str, prefix: str, stored: str, tmp_path: Path) -> None:
     state = opened(reference(name), tmp_path).state_dict()
-    copies = {f"model.{key}": state["network.token_table.weight"].clone() for key in (stored, *TWINS[stored])}
-    without = {key: tensor for key, tensor in weights(tmp_path).items() if key != "model.shared.weight"}
+    copies = {f"{prefix}{key}": state["network.token_table.weight"].clone() for key in (stored, *TWINS[stored])}
+    without = {key: tensor for key, tensor in weights(tmp_path).items() if key != f"{prefix}shared.weight"}
     for head in ({}, {"lm_head.weight": state["network.token_table.weight"].clone()}):
         change(tmp_path, lambda _: without | copies | head)  # noqa: B023 - called at once
         again = plmlight.load(tmp_path).state_dict()
@@ -260,7 +284,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "untied without head": (
         "bart",
         lambda f: set_config(f, tie_word_embeddings=False),
-        r"the weight lm_head\.weight is missing, and config\.json does not tie it$",
+        r"the weight lm_head\.weight is missing, and config\.json does not tie it \(tie_word_embeddings is false\)$",
     ),
     "mis-shaped bias": (
         "marian",
@@ -280,6 +304,41 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         lambda f: set_config(f, bos_token_id=None),
         "decoder_start_token_id is missing: give it the id that the decoder reads first",
     ),
+    "feed-forward": (
+        "t5",
+        lambda f: set_config(f, feed_forward_proj="gated-tanh"),
+        "feed_forward_proj 'gated-tanh' is not known; did you mean 'gated-",
+    ),
+    "feed-forward said twice": (
+        "t5",
+        lambda f: set_config(f, is_gated_act=True),
+        "is_gated_act is True, but feed_forward_proj 'relu': they mean the same",
+    ),
+    "activation said twice": (
+        "t5, 1.1",
+        lambda f: set_config(f, dense_act_fn="relu"),
+        "dense_act_fn is 'relu', but feed_forward_proj 'gated-gelu': they mean the same",
+    ),
+    "tied but not scaled": (
+        "t5",
+        lambda f: set_config(f, scale_decoder_outputs=False),
+        r"lm_head\.weight is missing, and config\.json does not tie it \(scale_decoder_outputs is false\)$",
+    ),
+    "tied, scaled, and another": (
+        "t5, 1.1",
+        lambda f: set_config(f, scale_decoder_outputs=True),
+        r"lm_head\.weight differs from shared\.weight, but tie_word_embeddings in config\.json is true$",
+    ),
+    "buckets": (
+        "t5",
+        lambda f: set_config(f, relative_attention_num_buckets=13),
+        r"relative_attention_bias\.weight is \[12, 4\], but by config\.json it should be \[13, 4\]",
+    ),
+    "gate": (
+        "t5",
+        lambda f: set_config(f, feed_forward_proj="gated-relu", is_gated_act=True),
+        r"the weight encoder\.block\.0\.layer\.1\.DenseReluDense\.wi_1\.weight is missing",
+    ),
     "architecture": (
         "bart",
         lambda f: set_config(f, architectures=["BartForCausalLM"]),
@@ -297,6 +356,46 @@ def test_what_does_not_fit_is_refused_in_one_line(case: str, tmp_path: Path) -> 
         plmlight.load(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_table_that_the_reference_never_reads_is_left_alone(tmp_path: Path) -> None:
+    state = opened(reference("t5"), tmp_path).state_dict()
+    unread = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+    change(tmp_path, lambda w: w | {unread: torch.zeros(12, 4)})
+    again = plmlight.load(tmp_path).state_dict()
+    assert all(torch.equal(again[key], tensor) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu"])
+@torch.no_grad()
+def test_every_feed_forward_is_written_and_read(activation: str, gated: bool, tmp_path: Path) -> None:
+    task = Seq2Seq(T5(V, D, 1, 4, activation=activation, gated=gated), tie_head=gated).eval()
+    task.save_pretrained(str(tmp_path))
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    ids, mask, written = batch(task, 2, 5, 3)
+    expected = theirs(input_ids=ids, attention_mask=mask, decoder_input_ids=written)
+    assert_close(task(ids, written, mask)["logits"], expected.logits)
+    assert (
+        config_of(T5.from_pretrained(str(tmp_path)))["init_args"].items()
+        >= {
+            "activation": activation,
+            "gated": gated,
+            "head_dim": 6,
+        }.items()
+    )
+
+
+def test_what_learned_to_fill_spans_starts_a_network_and_is_published(tmp_path: Path) -> None:
+    task = SpanCorruptionLM(T5(V, D, 1, 4))
+    write_checkpoint(task, tmp_path / "x.ckpt")
+    network = T5.from_pretrained(str(tmp_path / "x.ckpt"), dropout=0.35)
+    assert network.dropout.p == 0.35
+    task.save_pretrained(str(tmp_path / "x"))
+    again = plmlight.load(tmp_path / "x")
+    assert type(again) is Seq2Seq
+    for found in (network, again.network):
+        assert all(torch.equal(found.state_dict()[key], tensor) for key, tensor in task.network.state_dict().items())
 
 
 def test_a_network_says_what_it_reads(tmp_path: Path) -> None:
