@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from array_api_compat import array_namespace
 from tokenizers import Tokenizer
 
-from plmlight.decoding.logits import ban, column, draw, log_softmax, penalise_repetition, to_list, truncate
-from plmlight.decoding.model import Array, LanguageModel
+from plmlight.decoding.logits import to_numpy
+from plmlight.decoding.model import Array, Covering, LanguageModel, Revealing
 from plmlight.decoding.options import DecodingOptions
+from plmlight.decoding.proposals import propose, single_precision
 from plmlight.decoding.row import Hypothesis, Row
-from plmlight.decoding.search import Beam, Search, Single
+from plmlight.decoding.search import Beam, Contrastive, DiverseBeams, Proposal, Search, Single
 from plmlight.decoding.text import Piece, TextStream
 
 
@@ -80,12 +81,15 @@ def stream(
 
 def _pieces(batch: _Batch, tokenizer: Tokenizer | None) -> Iterator[Piece]:
     search = batch.live[0]
-    assert isinstance(search, Single), "beams are not streamed"
-    row = search.row
-    text = TextStream(tokenizer, row.prompt, row.options.stop) if tokenizer else None
+    assert isinstance(search, Single | Contrastive), "beams are not streamed"
+    text = TextStream(tokenizer, search.row.prompt, search.row.options.stop) if tokenizer else None
+    done = 0
     while True:
         over = batch.advance()
-        token = row.tokens[-1]
+        if len(search.row.tokens) == done:
+            continue  # the first candidates of contrastive search are not compared yet
+        done = len(search.row.tokens)
+        token = search.row.tokens[-1]
         fresh = text.push(token) if text and search.reason != "eos" else ""
         if over:
             yield Piece(fresh + (text.finish() if text else ""), (token,), search.reason)
@@ -108,6 +112,7 @@ class _Batch:
     prompts: list[list[Search]]
     live: list[Search]
     logits: Array = None
+    _repeats: list[int] | None = None  # the prompt of each row, before the model has rows of their own for them
 
     @classmethod
     def of(
@@ -132,8 +137,9 @@ class _Batch:
                 raise ValueError("stop strings need a tokenizer")
             searches: list[Search] = []
             for sample in range(1 if option.num_beams > 1 else option.num_return_sequences):
-                row = Row(fitted, option, limit, tokenizer)
-                searches.append(Beam(row) if option.num_beams > 1 else Single(row, (option.seed, number, sample)))
+                search = _search(Row(fitted, option, limit, tokenizer), (option.seed, number, sample))
+                _check_model(model, search)
+                searches.append(search)
             batch.prompts.append(searches)
             batch.live += searches
         return batch
@@ -142,14 +148,13 @@ class _Batch:
         """Gives each row its next token; returns whether all searches are over."""
         if self.logits is None:
             self._start()
-        scores = process(self.logits, [(search, row) for search in self.live for row in search.rows])
-        choices = self._choose(scores)
+        proposal = self._propose()
         keep: list[int] = []
         tokens: list[int] = []
         first = 0
         for search in self.live:
             count = len(search.rows)
-            rows, taken = search.advance(scores[first : first + count, ...], choices[first : first + count])
+            rows, taken = search.advance(proposal.rows(slice(first, first + count)))
             keep += [first + row for row in rows]
             tokens += taken
             first += count
@@ -159,62 +164,66 @@ class _Batch:
         if keep != list(range(first)):
             self.model.select(keep)
         self.logits = self.model.step(tokens)
+        self._repeats = None
         return False
 
     def _start(self) -> None:
-        repeats = [index for index, searches in enumerate(self.prompts) for _ in searches]
         self.logits = self.model.start([searches[0].rows[0].prompt for searches in self.prompts])
+        self._check(int(self.logits.shape[-1]))
+        repeats = [index for index, searches in enumerate(self.prompts) for _ in searches]
         if len(repeats) > len(self.prompts):
-            self.model.select(repeats)
-            xp = array_namespace(self.logits)
-            self.logits = xp.stack([self.logits[index, ...] for index in repeats])
+            self._repeats = repeats
+            self.logits = self._repeated(self.logits)
 
-    def _choose(self, scores: Array) -> list[int]:
-        """The token that each row takes when its search does not choose by itself."""
-        xp = array_namespace(scores)
-        choices = to_list(xp.argmax(scores, axis=-1))
-        samples = [row.options.samples for search in self.live for row in search.rows]
-        if any(samples):
-            drawn = to_list(draw(scores, [search.uniform() for search in self.live for _ in search.rows]))
-            choices = [new if sample else old for old, new, sample in zip(choices, drawn, samples, strict=True)]
-        return choices
+    def _propose(self) -> Proposal:
+        """What may come next in each row, and what else their searches need to know."""
+        rows = [(search, row) for search in self.live for row in search.rows]
+        coverage = hidden = None
+        if any(search.covers for search in self.live):
+            assert isinstance(self.model, Covering)
+            coverage = to_numpy(self._repeated(self.model.coverage()))
+        if any(search.compares for search in self.live):
+            assert isinstance(self.model, Revealing)
+            hidden = to_numpy(single_precision(self._repeated(self.model.hidden())))
+        proposal = dataclasses.replace(propose(self.logits, rows), coverage=coverage, hidden=hidden)
+        if self._repeats is not None:  # only now, as what the model gave is valid until its next call
+            self.model.select(self._repeats)
+        return proposal
+
+    def _repeated(self, values: Array) -> Array:
+        """What the model gave for each prompt, for each of their searches; later on, what it gave."""
+        if self._repeats is None:
+            return values
+        return array_namespace(values).stack([values[index, ...] for index in self._repeats])
+
+    def _check(self, vocab_size: int) -> None:
+        """Refuses what the model can not do, as soon as its vocabulary is known.
+
+        Raises:
+            ValueError: naming the option.
+        """
+        for search in (search for searches in self.prompts for search in searches):
+            options = search.rows[0].options
+            for name in ("num_beams", "forced_bos_token_id", "forced_eos_token_id"):
+                value = getattr(options, name)
+                if value is not None and value > vocab_size - (name != "num_beams"):
+                    raise ValueError(f"{name} {value} is beyond the vocabulary of {vocab_size} tokens")
 
 
-def process(logits: Array, rows: Sequence[tuple[Search, Row]]) -> Array:
-    """Applies each row's options to its logits, in the order of Hugging Face ``generate``.
+def _search(row: Row, key: tuple[int, int, int]) -> Search:
+    """What the row's options ask for."""
+    if row.options.num_beam_groups > 1:
+        return DiverseBeams(row)
+    if row.options.num_beams > 1:
+        return Beam(row)
+    return Contrastive(row) if row.options.penalty_alpha else Single(row, key)
 
-    Args:
-        logits: [B, V].
-        rows: the search and the row behind each of them.
 
-    Returns:
-        Scores [B, V]: logits, or log-probabilities for rows of a beam search; a new array where anything is changed.
-    """
-    xp = array_namespace(logits)
-    options = [row.options for _, row in rows]
-    if logits.dtype not in (xp.float32, xp.float64):
-        logits = xp.astype(logits, xp.float32)
-    beams = [isinstance(search, Beam) for search, _ in rows]
-    if any(beams):
-        logits = xp.where(column(beams, logits) > 0, log_softmax(logits), logits)
-    penalties = [option.repetition_penalty for option in options]
-    if any(penalty != 1 for penalty in penalties):
-        seen = np.stack([row.seen(int(logits.shape[-1])) for _, row in rows])
-        logits = penalise_repetition(logits, seen, penalties)
-    banned = [row.banned() for _, row in rows]
-    if any(banned):
-        logits = ban(logits, banned)
-    if any(option.samples for option in options):
-        temperatures = [(option.temperature or 1.0) if option.samples else 1.0 for option in options]
-        if any(temperature != 1 for temperature in temperatures):
-            logits = logits / column(temperatures, logits)
-        logits = truncate(
-            logits,
-            [option.top_k if option.samples else 0 for option in options],
-            [option.top_p if option.samples else 1.0 for option in options],
-            [option.min_p if option.samples else 0.0 for option in options],
-        )
-    return logits
+def _check_model(model: LanguageModel, search: Search) -> None:
+    if search.covers and not isinstance(model, Covering):
+        raise ValueError("coverage_penalty needs a model that reads a source and sums its attention to it")
+    if search.compares and not isinstance(model, Revealing):
+        raise ValueError("contrastive search (penalty_alpha) needs a model that gives its hidden states, as torch does")
 
 
 def _fit(

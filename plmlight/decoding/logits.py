@@ -5,6 +5,7 @@ Each function serves a whole batch: a row has parameters of its own. `V` is the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,29 +108,84 @@ def draw(logits: Array, uniforms: Sequence[float]) -> Array:
     return xp.argmax(xp.astype(reached, xp.uint8), axis=-1)
 
 
-def best(scores: Array, count: int) -> tuple[list[float], list[int]]:
-    """The highest of a flat array, best first; of equals, the first.
+def likeliest(logits: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The highest of each row, without sorting or copying all of it.
+
+    One pass finds the peak of each block of neighbours; the highest ``count`` lie in the ``count`` blocks with the
+    highest peaks, and only those are looked at again.
 
     Args:
-        scores: [N].
-        count: how many.
+        logits: [B, V].
+        count: K; no more than V are given.
 
     Returns:
-        Their values and places; fewer than ``count`` where no more are finite.
+        Their values [B, K], best first, and their token ids [B, K]; of equals, the first.
     """
-    xp = array_namespace(scores)
-    left = xp.asarray(scores, copy=True)
-    values: list[float] = []
-    places: list[int] = []
-    for _ in range(min(count, left.shape[0])):
-        place = int(xp.argmax(left))
-        value = float(left[place])
-        if value == -float("inf"):
-            break
-        values.append(value)
-        places.append(place)
-        left[place] = -float("inf")
-    return values, places
+    xp = array_namespace(logits)
+    rows, size = (int(length) for length in logits.shape)
+    count = min(count, size)
+    length = max(1, math.isqrt(size // count))
+    whole = size // length
+    peaks = xp.max(xp.reshape(logits[:, : whole * length], (rows, whole, length)), axis=-1)
+    if whole * length < size:
+        peaks = xp.concat([peaks, xp.max(logits[:, whole * length :], axis=-1, keepdims=True)], axis=1)
+    blocks = _first(to_numpy(peaks), count)
+    blocks.sort(axis=1)  # then the places below are in the order of the tokens
+    places = (blocks[:, :, None] * length + np.arange(length)).reshape(rows, -1)  # [B, K * length]
+    beyond = places >= size
+    places[beyond] = size - 1
+    values = to_numpy(xp.take_along_axis(logits, like_array(places, logits), axis=1))
+    if beyond.any():
+        values = np.where(beyond, -np.inf, values).astype(values.dtype)
+    order = _first(values, count)
+    return np.take_along_axis(values, order, 1), np.take_along_axis(places, order, 1)
+
+
+def _first(values: np.ndarray, count: int) -> np.ndarray:
+    """The places of the highest of each row of [B, N], best first; of equals, the first."""
+    left = values.copy()
+    rows = np.arange(len(left))
+    places = np.empty((len(left), min(count, left.shape[1])), dtype=np.int64)
+    taken = np.zeros(left.shape, dtype=np.bool_)
+    for rank in range(places.shape[1]):
+        place = left.argmax(1)
+        lost = taken[rows, place]  # where only -inf is left, argmax does not move on
+        if lost.any():
+            place[lost] = taken[lost].argmin(1)
+        places[:, rank] = place
+        left[rows, place] = -np.inf
+        taken[rows, place] = True
+    return places
+
+
+def normaliser(logits: Array) -> tuple[np.ndarray, np.ndarray]:
+    """What to subtract from a row's logits, one after the other, to get the logarithms of probabilities.
+
+    Args:
+        logits: [B, V].
+
+    Returns:
+        The highest logit [B, 1], and the logarithm of the summed exponentials of the distances to it [B, 1].
+    """
+    xp = array_namespace(logits)
+    rows, size = logits.shape
+    # in pieces that stay in a processor's cache; an accelerator is better off with few calls
+    at_once = max(1, _CACHED // size) if str(device(logits)) == "cpu" else rows
+    parts: list[Array] = []
+    for first in range(0, rows, at_once):
+        part = logits[first : first + at_once, :]
+        highest = xp.max(part, axis=-1, keepdims=True)
+        parts.append(xp.concat([highest, xp.log(xp.sum(xp.exp(part - highest), axis=-1, keepdims=True))], axis=-1))
+    both = to_numpy(xp.concat(parts, axis=0))  # [B, 2]
+    return both[:, :1], both[:, 1:]
+
+
+_CACHED = 1 << 18
+
+
+def to_numpy(values: Array) -> np.ndarray:
+    """An array of any library and device as one of numpy."""
+    return np.asarray(to_device(values, "cpu"))
 
 
 def to_list(values: Array) -> list[int]:

@@ -24,10 +24,22 @@ class DecodingOptions:
         no_repeat_ngram_size: no n-gram of this size comes twice, prompt included; 0 is off.
         num_beams: the width of the beam search; 1 is none.
         length_penalty: a beam's summed log-probability is divided by its length to this power.
+        coverage_penalty: ranks the answers of a beam search by what they leave of the source too: adds this number
+            times the sum over the source's tokens of the logarithm of the attention that each has had, at most 1
+            (GNMT, Wu et al. 2016, arXiv:1609.08144, section 7, equation 14; their beta is 0.2); 0 is off.
+        num_beam_groups: diverse beam search (Vijayakumar et al. 2018, arXiv:1610.02424): the beams are divided into so
+            many groups, which search one after the other.
+        diversity_penalty: is subtracted from a token's log-probability for each beam of an earlier group that takes the
+            token at the same step.
+        penalty_alpha: contrastive search (Su et al. 2022, arXiv:2202.06417): among the top_k likeliest tokens takes the
+            one with the highest (1 - penalty_alpha) * probability - penalty_alpha * the highest cosine of its hidden
+            state with those before it; 0 is off.
         early_stopping: when a beam search ends: True as soon as there are num_beams finished answers, False when
             the best running beam, judged by its present length, can not beat the worst finished one, "never" when
             it could not even at the best possible length.
         num_return_sequences: how many answers a prompt gets: the n best of a beam search, or n samples.
+        forced_bos_token_id: the token that comes right after the decoder's first one, as the language in mBART.
+        forced_eos_token_id: the token that comes last where an answer grows to its greatest length.
         stop: texts at which generation ends; the answer's text ends before them.
         eos_token_id: the token or tokens that end an answer; None takes the model's, an empty tuple none at all.
         seed: with the prompt's number in the batch it fixes what is sampled, whatever else is in the batch.
@@ -50,8 +62,14 @@ class DecodingOptions:
     no_repeat_ngram_size: int = 0
     num_beams: int = 1
     length_penalty: float = 1.0
+    coverage_penalty: float = 0.0
+    num_beam_groups: int = 1
+    diversity_penalty: float = 0.0
+    penalty_alpha: float = 0.0
     early_stopping: bool | Literal["never"] = False
     num_return_sequences: int = 1
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | None = None
     stop: Sequence[str] = ()
     eos_token_id: int | Sequence[int] | None = None
     seed: int = 0
@@ -63,7 +81,11 @@ class DecodingOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "length_penalty"):
+        for name in ("forced_bos_token_id", "forced_eos_token_id"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise ValueError(f"{name} must be a token id, not {value!r}")
+        for name in _NUMBERS:
             value = getattr(self, name)
             if not (value is None and name == "temperature") and not (type(value) is int or type(value) is float):
                 raise ValueError(f"{name} must be a number, not {value!r}")
@@ -72,6 +94,9 @@ class DecodingOptions:
         _check(0 <= self.min_p <= 1, self, "min_p", "between 0 and 1")
         _check(0 < self.repetition_penalty < float("inf"), self, "repetition_penalty", "above 0")
         _check(abs(self.length_penalty) < float("inf"), self, "length_penalty", "a finite number")
+        _check(0 <= self.coverage_penalty < float("inf"), self, "coverage_penalty", "0 or more")
+        _check(0 <= self.diversity_penalty < float("inf"), self, "diversity_penalty", "0 or more")
+        _check(0 <= self.penalty_alpha <= 1, self, "penalty_alpha", "between 0 and 1")
         _check(self.early_stopping in (True, False, "never"), self, "early_stopping", "True, False or 'never'")
         if isinstance(self.stop, str):
             object.__setattr__(self, "stop", (self.stop,))
@@ -93,15 +118,53 @@ class DecodingOptions:
                 f"num_return_sequences {self.num_return_sequences} is more than num_beams {self.num_beams}: "
                 "a beam search has no more answers than beams"
             )
+        if self.coverage_penalty and self.num_beams == 1:
+            raise ValueError(
+                f"coverage_penalty {self.coverage_penalty} ranks the answers of a beam search: set num_beams above 1"
+            )
+        self._check_groups()
+        self._check_contrast()
         if self.num_beams == 1 and self.num_return_sequences > 1 and not self.samples:
             raise ValueError(
                 f"greedy decoding has one answer, but num_return_sequences is {self.num_return_sequences}: "
                 "set num_beams, or a temperature above 0"
             )
 
+    def _check_groups(self) -> None:
+        if self.num_beams % self.num_beam_groups:
+            raise ValueError(
+                f"num_beams {self.num_beams} is not a multiple of num_beam_groups {self.num_beam_groups}: "
+                "each group has as many beams"
+            )
+        if self.num_beam_groups > 1 and not self.diversity_penalty:
+            raise ValueError(
+                f"{self.num_beam_groups} beam groups without a penalty all find the same: "
+                "set diversity_penalty above 0 (0.5 is usual), or num_beam_groups to 1"
+            )
+        if self.diversity_penalty and self.num_beam_groups == 1:
+            raise ValueError(
+                f"diversity_penalty {self.diversity_penalty} holds between groups of beams: set num_beam_groups above 1"
+            )
+
+    def _check_contrast(self) -> None:
+        if not self.penalty_alpha:
+            return
+        if self.top_k < 2:
+            raise ValueError(
+                f"contrastive search (penalty_alpha {self.penalty_alpha}) chooses among the top_k likeliest tokens: "
+                f"set top_k to at least 2 (it is {self.top_k}; 4 is usual)"
+            )
+        for name, off in (("num_beams", 1), ("num_return_sequences", 1), ("top_p", 1), ("min_p", 0)):
+            if getattr(self, name) != off:
+                raise ValueError(f"contrastive search has no {name}: leave it at {off}, or penalty_alpha at 0")
+        if self.temperature:
+            raise ValueError("contrastive search does not sample: leave out temperature, or penalty_alpha")
+
     @property
     def samples(self) -> bool:
         """Whether tokens are drawn at random."""
+        if self.penalty_alpha:
+            return False
         if self.temperature is None:
             return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
         return self.temperature > 0
@@ -120,9 +183,21 @@ _LEAST = {
     "top_k": 0,
     "no_repeat_ngram_size": 0,
     "num_beams": 1,
+    "num_beam_groups": 1,
     "num_return_sequences": 1,
     "seed": 0,
 }
+
+_NUMBERS = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "length_penalty",
+    "coverage_penalty",
+    "diversity_penalty",
+    "penalty_alpha",
+)
 
 
 def _check(valid: bool, options: DecodingOptions, name: str, expected: str) -> None:

@@ -99,6 +99,12 @@ class Row:
             banned += self._followers.get(self._tail, ())
         return banned
 
+    def forced(self) -> int | None:
+        """The token that has to come next, if there is one: right after a first token alone, or at the very end."""
+        if self.options.forced_bos_token_id is not None and len(self.prompt) == 1 and not self.tokens:
+            return self.options.forced_bos_token_id
+        return self.options.forced_eos_token_id if len(self.tokens) == self.limit - 1 else None
+
     def hypothesis(self, reason: FinishReason, score: float | None = None) -> Hypothesis:
         """The finished answer."""
         shown = self.tokens[:-1] if reason == "eos" else self.tokens

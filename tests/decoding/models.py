@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from plmlight.decoding.model import Array
 
@@ -88,3 +88,31 @@ class HuggingFace:
         with torch.inference_mode():
             logits = torch.cat([self.model(torch.tensor([row])).logits[:, -1] for row in self.rows])
         return logits.numpy() if self.numpy else logits
+
+
+def tiny_t5() -> Any:
+    """A random T5 that goes from token to token, as its head is its table in another order."""
+    torch.manual_seed(1)
+    config = T5Config(
+        vocab_size=61,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=20,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+    )
+    model = T5ForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "layer_norm" not in name:
+                parameter.normal_(0, 1.0 if "shared" in name else 0.15)
+    head = model.shared.weight[torch.randperm(config.vocab_size)] * 0.15
+    model.lm_head.weight = torch.nn.Parameter(head.detach())  # transformers ties it whatever the configuration says
+    return model

@@ -13,8 +13,8 @@ from transformers import (
 )
 
 from plmlight.decoding import DecodingOptions
-from plmlight.decoding.generate import process
-from plmlight.decoding.logits import best, draw
+from plmlight.decoding.logits import draw, likeliest, log_softmax, normaliser
+from plmlight.decoding.proposals import process
 from plmlight.decoding.row import Row
 from plmlight.decoding.search import Single
 
@@ -130,6 +130,21 @@ def test_the_largest_uniform_never_draws_the_impossible() -> None:
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-def test_best_are_sorted_and_finite(library: str) -> None:
-    scores = np.asarray([1.0, 5.0, -np.inf, 5.0, 2.0], dtype=np.float32)
-    assert best(torch.from_numpy(scores) if library == "torch" else scores, 5) == ([5.0, 5.0, 2.0, 1.0], [1, 3, 4, 0])
+@pytest.mark.parametrize(("size", "count"), [(1, 1), (5, 9), (97, 3), (1000, 8), (1023, 40)])
+def test_the_likeliest_are_those_of_a_stable_sort(library: str, size: int, count: int) -> None:
+    """With ties, of which the first come first, and with tokens that must not come."""
+    logits = np.random.default_rng(size).integers(-9, 9, (7, size)).astype(np.float32)
+    logits[2, 1:] = -np.inf
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :count]
+    values, tokens = likeliest(torch.from_numpy(logits) if library == "torch" else logits, count)
+    np.testing.assert_array_equal(tokens, order)
+    np.testing.assert_array_equal(values, np.take_along_axis(logits, order, 1))
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("size", [50, 70_000])
+def test_the_normaliser_is_that_of_log_softmax(library: str, size: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(9, size)).astype(np.float32) * 5
+    given: Any = torch.from_numpy(logits) if library == "torch" else logits
+    highest, rest = normaliser(given)
+    np.testing.assert_allclose((logits - highest) - rest, np.asarray(log_softmax(given)), rtol=1e-6, atol=1e-6)
