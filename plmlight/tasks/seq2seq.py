@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from plmlight.decoding import DecodingOptions, generate
+from plmlight.decoding import DecodingOptions, SequenceGenerator
 from plmlight.heads import LMHead
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.metrics import perplexity
@@ -179,7 +179,7 @@ class Seq2Seq(Task):
         return metrics | self.scores.summarise(sums)
 
     def decoding_options(self) -> DecodingOptions:
-        """How the task writes: ``decoding`` over ``decoding_defaults``, and the end of a text where neither names it.
+        """How the task writes in validation, test and prediction: ``decoding`` over ``decoding_defaults``.
 
         Raises:
             ValueError: for an option that is unknown or out of its range.
@@ -189,9 +189,6 @@ class Seq2Seq(Task):
         for name in chosen:
             if name not in known:
                 raise ValueError(f"there is no decoding option {name!r}{nearest(name, known)}")
-        tokenizer = self.target_tokenizer or self.tokenizer
-        if chosen.get("eos_token_id") is None and tokenizer is not None:
-            chosen["eos_token_id"] = frame(tokenizer).closing[-1]
         return DecodingOptions(**chosen)
 
     def write(self, batch: Batch) -> list[Written]:
@@ -216,16 +213,14 @@ class Seq2Seq(Task):
         there = mask.any(1) if "sample_ids" not in batch else batch["sample_ids"] >= 0
         rows = zip(ids.tolist(), mask.tolist(), there.tolist(), strict=True)
         sources = [[token for token, real in zip(row, seen, strict=True) if real] for row, seen, use in rows if use]
-        texts: list[str] = []
         target = self.target_tokenizer or self.tokenizer
         with gathered(self):
-            if sources:
-                model = TorchSequenceModel(self).read(sources)
-                prompts = [[self.network.decoder_start_token_id]] * len(sources)
-                answers = generate(model, prompts, self.decoding_options())
-                texts = [target.decode(best.token_ids) for best, *_ in answers]
+            options, form = self.decoding_options(), self.text_form
+            generator = SequenceGenerator(TorchSequenceModel(self), self.tokenizer, target, options, form)
+            texts = [best.text for best, *_ in generator.write(sources)]
         labels = batch["labels"][there].tolist() if "labels" in batch else [[]] * len(sources)
-        expected = [target.decode([token for token in row if token != IGNORED]) for row in labels]
+        closing = frame(target).closing
+        expected = [target.decode([id_ for id_ in row if id_ != IGNORED and id_ not in closing]) for row in labels]
         read = self.tokenizer.decode_batch(sources)
         return [Written(*parts) for parts in zip(read, texts, expected, strict=True)]
 
@@ -264,7 +259,7 @@ class Seq2Seq(Task):
         self.decoding_defaults = {**checkpoint.get(DECODING_DEFAULTS, {}), **self.decoding_defaults}
 
     def save_pretrained(self, folder: str) -> None:
-        """Writes network, head and tokenizer, as ``transformers.AutoModelForSeq2SeqLM`` and ``AutoTokenizer`` open them.
+        """Writes network, head and tokenizer, as ``transformers.AutoModelForSeq2SeqLM`` opens them.
 
         Args:
             folder: made, or replaced if it holds nothing but such files.

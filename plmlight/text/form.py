@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -44,13 +44,18 @@ def frame(tokenizer: Tokenizer) -> Frame:
 
 
 def _template(tokenizer: Tokenizer) -> Frame:
-    words = (token for token in sorted(tokenizer.get_vocab(with_added_tokens=False)))
-    for text in ("a", *words):  # a vocabulary that lacks a letter may cut it into nothing
+    for text in _some_texts(tokenizer):
         found = tokenizer.encode(text)
         inner = [place for place, special in enumerate(found.special_tokens_mask) if not special]
         if inner:
             return Frame(tuple(found.ids[: inner[0]]), tuple(found.ids[inner[-1] + 1 :]))
     return Frame((), ())
+
+
+def _some_texts(tokenizer: Tokenizer) -> Iterator[str]:
+    """A letter, and where the vocabulary lacks it, which may leave nothing of it, words that it has."""
+    yield "a"
+    yield from sorted(tokenizer.get_vocab(with_added_tokens=False))
 
 
 @dataclass(frozen=True)
