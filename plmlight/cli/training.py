@@ -33,7 +33,7 @@ DESCRIPTIONS = {
     "fit": "Trains a task on a corpus.",
     "validate": "Runs the validation set through a checkpoint.",
     "test": "Runs the test set through a checkpoint.",
-    "predict": "Scores the predict set with a checkpoint and writes predictions.jsonl.",
+    "predict": "Scores the predict set, or writes its targets, with a checkpoint and writes predictions.jsonl.",
 }
 
 
@@ -247,13 +247,15 @@ class TrainingCLI(LightningCLI):
             f"  python -m plmlight infer {bundle} {question(self.model, python)}"
         )
 
-    def _write_predictions(self, batches: list[dict[str, torch.Tensor]]) -> None:
+    def _write_predictions(self, batches: list[dict[str, Any]]) -> None:
         path = Path(self.config.output or Path(self.trainer.default_root_dir) / "predictions.jsonl")
+        rows = []
+        for batch in batches:
+            columns = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+            rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        rows.sort(key=lambda row: row["sample_ids"])  # batches are of similar length
         with replace_file(path, "w") as handle:
-            for batch in batches:
-                columns = {name: values.tolist() for name, values in batch.items()}
-                for row in zip(*columns.values(), strict=True):
-                    handle.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
+            handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         print(f"wrote {path}")
 
 
