@@ -5,6 +5,7 @@ from . import objectives as objectives
 from . import optim as optim
 from . import runtime as runtime
 from . import tasks as tasks
+from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
 from .data import ParallelCorpus as ParallelCorpus
 from .data import TextCorpus as TextCorpus
@@ -14,6 +15,7 @@ from .networks import BERT as BERT
 from .networks import GPT as GPT
 from .networks import T5 as T5
 from .networks import XLM as XLM
+from .networks import LSTMSeq2Seq as LSTMSeq2Seq
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer
 from .objectives import CausalLanguageModelling as CausalLanguageModelling

@@ -121,7 +121,7 @@ def _pair_objective(config: Namespace, task: Task | None) -> type[SentencePairOb
 
 
 def use_text_of(task: Task, config: Namespace) -> None:
-    """Lets the data read text as a checkpoint's model did, where nothing else was given: tokenizers and prefix.
+    """Lets the data read text as a checkpoint's model did, where nothing else was given: tokenizers, prefix, roles.
 
     Args:
         task: of the checkpoint.
@@ -137,6 +137,8 @@ def use_text_of(task: Task, config: Namespace) -> None:
     form = getattr(task, "text_form", None)
     if form is not None and "prefix" in data and data.prefix is None and len(form.prefixes) == 1:
         (data.prefix,) = form.prefixes.values()
+    if form is not None and form.history and "history" in data:
+        data.history, data.roles = form.history, form.roles
 
 
 def _written(tokenizer: Tokenizer) -> str:

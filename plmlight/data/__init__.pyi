@@ -1,6 +1,7 @@
 from .bucketing import BucketedEvaluationLoader as BucketedEvaluationLoader
 from .bucketing import BucketedTrainingLoader as BucketedTrainingLoader
 from .corpus import TextCorpus as TextCorpus
+from .dialogue_data import DialogueData as DialogueData
 from .document_corpus import DocumentCorpus as DocumentCorpus
 from .loader import EvaluationLoader as EvaluationLoader
 from .loader import TrainingLoader as TrainingLoader
