@@ -208,6 +208,8 @@ class _Batch:
                 value = getattr(options, name)
                 if value is not None and value > vocab_size - (name != "num_beams"):
                     raise ValueError(f"{name} {value} is beyond the vocabulary of {vocab_size} tokens")
+            if (most := max(options.suppress_tokens, default=0)) >= vocab_size:
+                raise ValueError(f"suppress_tokens {most} is beyond the vocabulary of {vocab_size} tokens")
 
 
 def _search(row: Row, key: tuple[int, int, int]) -> Search:

@@ -38,6 +38,7 @@ class DecodingOptions:
             the best running beam, judged by its present length, can not beat the worst finished one, "never" when
             it could not even at the best possible length.
         num_return_sequences: how many answers a prompt gets: the n best of a beam search, or n samples.
+        suppress_tokens: tokens that are never taken, such as the padding of published translation models.
         forced_bos_token_id: the token that comes right after the decoder's first one, as the language in mBART.
         forced_eos_token_id: the token that comes last where an answer grows to its greatest length.
         stop: texts at which generation ends; the answer's text ends before them.
@@ -68,6 +69,7 @@ class DecodingOptions:
     penalty_alpha: float = 0.0
     early_stopping: bool | Literal["never"] = False
     num_return_sequences: int = 1
+    suppress_tokens: Sequence[int] = ()
     forced_bos_token_id: int | None = None
     forced_eos_token_id: int | None = None
     stop: Sequence[str] = ()
@@ -100,6 +102,8 @@ class DecodingOptions:
         _check(self.early_stopping in (True, False, "never"), self, "early_stopping", "True, False or 'never'")
         if isinstance(self.stop, str):
             object.__setattr__(self, "stop", (self.stop,))
+        object.__setattr__(self, "suppress_tokens", tuple(self.suppress_tokens))
+        _check(all(type(id_) is int and id_ >= 0 for id_ in self.suppress_tokens), self, "suppress_tokens", "token ids")
         object.__setattr__(self, "stop", tuple(self.stop))  # a list, as JSON gives it, becomes comparable
         _check(all(isinstance(text, str) and text for text in self.stop), self, "stop", "texts that are not empty")
         if self.eos_token_id is not None and not isinstance(self.eos_token_id, int):

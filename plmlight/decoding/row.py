@@ -91,8 +91,8 @@ class Row:
         return self._seen
 
     def banned(self) -> list[int]:
-        """The tokens that must not come next: ends that come too early, and those that would repeat an n-gram."""
-        banned: list[int] = []
+        """The tokens that must not come next: some never, ends not too early, and none that would repeat an n-gram."""
+        banned: list[int] = list(self.options.suppress_tokens)
         if len(self.tokens) < self.options.min_new_tokens:
             banned += self.options.eos_token_ids
         if self.options.no_repeat_ngram_size:
