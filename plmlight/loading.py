@@ -9,10 +9,20 @@ from lightning import __version__ as lightning_version
 
 import plmlight.networks
 import plmlight.tasks
-from plmlight.interop import Family, Pretrained, fetch, fill, import_folder, is_checkpoint, read_pooling
+from plmlight.interop import (
+    Family,
+    Pretrained,
+    fetch,
+    fill,
+    import_folder,
+    is_checkpoint,
+    read_decoding,
+    read_pooling,
+    read_prefixes,
+)
 from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
-from plmlight.text import load_tokenizer, nearest, replace_file, vocabulary_size
+from plmlight.text import TextForm, load_tokenizer, nearest, replace_file, vocabulary_size
 from plmlight.text.published import find_vocabulary
 
 
@@ -95,6 +105,9 @@ def _from_folder(folder: Path) -> Task:
         arguments |= read_pooling(folder)
     task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
     fill(task, imported.heads, imported.names, str(folder))
+    if isinstance(task, plmlight.tasks.Seq2Seq):
+        task.decoding_defaults = read_decoding(folder)
+        task.text_form = TextForm(prefixes=read_prefixes(folder))
     if (folder / "tokenizer.json").exists() or find_vocabulary(folder) is not None:
         task.tokenizer = load_tokenizer(folder)
     return task

@@ -2,6 +2,7 @@ from plmlight.interop.albert import ALBERT_FAMILY
 from plmlight.interop.bart import BART_FAMILY, MBART_FAMILY
 from plmlight.interop.bert import BERT_FAMILY
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
+from plmlight.interop.decoding import GENERATION, generation_config, read_decoding, read_prefixes
 from plmlight.interop.family import Architecture, Family, Rule
 from plmlight.interop.filling import fill, filled
 from plmlight.interop.folder import fetch
@@ -20,6 +21,7 @@ __all__ = [
     "ALBERT_FAMILY",
     "BART_FAMILY",
     "BERT_FAMILY",
+    "GENERATION",
     "GPT2",
     "MARIAN_FAMILY",
     "MBART_FAMILY",
@@ -40,12 +42,15 @@ __all__ = [
     "fetch",
     "fill",
     "filled",
+    "generation_config",
     "import_folder",
     "is_checkpoint",
     "load_network",
     "pooling_files",
     "read_checkpoint",
+    "read_decoding",
     "read_pooling",
+    "read_prefixes",
     "same",
     "stored_arguments",
     "write_folder",

@@ -12,12 +12,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plmlight.interop.decoding import GENERATION, generation_config
 from plmlight.interop.family import HEAD, Family
 from plmlight.interop.folder import CONFIG, INDEX, WEIGHTS, write_weights
 from plmlight.nn import Network, config_of
 from plmlight.text import replace_folder, save_tokenizer, special_token_ids
 
-_OURS = {CONFIG, WEIGHTS, INDEX, "generation_config.json"} | {
+_OURS = {CONFIG, WEIGHTS, INDEX, GENERATION} | {
     *("modules.json", "1_Pooling", "2_Normalize", "vocab.txt"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
 }
@@ -31,6 +32,8 @@ def write_folder(
     heads: Mapping[str, Tensor] | None = None,
     tokenizer: Tokenizer | None = None,
     files: Mapping[str, str] | None = None,
+    decoding: Mapping[str, Any] | None = None,
+    prefixes: Mapping[str, str] | None = None,
 ) -> Family:
     """Writes config.json, model.safetensors and the tokenizer, all of them or nothing.
 
@@ -42,6 +45,8 @@ def write_folder(
             token table.
         tokenizer: goes along, and its special tokens into config.json.
         files: texts that go along, by name.
+        decoding: how a model that writes texts decodes, as fields of `plmlight.decoding.DecodingOptions`.
+        prefixes: what is put before a source, by the name of its task.
 
     Returns:
         The family it became.
@@ -70,12 +75,20 @@ def write_folder(
     ids = special_token_ids(tokenizer) if tokenizer is not None else {}
     config |= {f"{kind}_token_id": ids.get(kind) for kind in ("bos", "eos")}
     config |= {"tie_word_embeddings": not untied}
+    files = dict(files or {})
+    if decoding is not None:
+        end = decoding.get("eos_token_id", ids.get("eos", ids.get("sep")))
+        # An older version of theirs reads the last from here, and has a default for it.
+        config |= {"eos_token_id": end, "forced_eos_token_id": decoding.get("forced_eos_token_id")}
+        files[GENERATION] = json.dumps(generation_config(decoding, config), indent=2, sort_keys=True) + "\n"
+    if prefixes:
+        config["task_specific_params"] = {name: {"prefix": prefix} for name, prefix in prefixes.items()}
     with replace_folder(folder) as temporary:
         (temporary / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         write_weights(temporary / WEIGHTS, weights)
         if tokenizer is not None:
             save_tokenizer(tokenizer, temporary)
-        for name, text in (files or {}).items():
+        for name, text in files.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_text(text, encoding="utf-8")
     return family

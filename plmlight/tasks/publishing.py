@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from plmlight.interop import write_folder
 from plmlight.tasks.base import Task
+from plmlight.text import TextForm
 
 
 def publish(task: Task, folder: str, files: Mapping[str, str] | None = None, published_as: str | None = None) -> None:
@@ -22,4 +23,14 @@ def publish(task: Task, folder: str, files: Mapping[str, str] | None = None, pub
     state = task.state_dict(keep_vars=True)
     heads = {k: v.detach() for k, v in state.items() if not k.startswith("network.") and id(v) not in own}
     name = published_as or type(task).__name__
-    write_folder(folder, task.network, task=name, heads=heads, tokenizer=task.tokenizer, files=files)
+    form: TextForm | None = getattr(task, "text_form", None)
+    write_folder(
+        folder,
+        task.network,
+        task=name,
+        heads=heads,
+        tokenizer=task.tokenizer,
+        files=files,
+        decoding=getattr(task, "decoding_defaults", None),
+        prefixes=None if form is None else form.prefixes,
+    )
