@@ -5,7 +5,7 @@ from plmlight.nn.embeddings import Embeddings
 from plmlight.nn.encoder import PostNormEncoder
 from plmlight.nn.encoder_decoder import StackedEncoderDecoder
 from plmlight.nn.feed_forward import FeedForward
-from plmlight.nn.initialisation import initialise, initialise_xavier, scale_residuals
+from plmlight.nn.initialisation import initialise, initialise_uniform, initialise_xavier, scale_residuals
 from plmlight.nn.layer import TransformerLayer
 from plmlight.nn.masks import (
     Mask,
@@ -18,10 +18,13 @@ from plmlight.nn.masks import (
     within_window,
 )
 from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
+from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention
 from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network
 from plmlight.nn.stack import Stack
 
 __all__ = [
+    "LSTM",
+    "AttentionalDecoder",
     "Cache",
     "Configured",
     "CrossAttention",
@@ -30,6 +33,7 @@ __all__ = [
     "Encoder",
     "EncoderDecoder",
     "FeedForward",
+    "GlobalAttention",
     "LearnedPositions",
     "Mask",
     "Network",
@@ -47,6 +51,7 @@ __all__ = [
     "class_path",
     "config_of",
     "initialise",
+    "initialise_uniform",
     "initialise_xavier",
     "is_remembered",
     "past_name",

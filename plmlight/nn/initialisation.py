@@ -39,6 +39,17 @@ def initialise_xavier(network: nn.Module, embedding_std: float) -> None:
             nn.init.xavier_uniform_(module.weight)
 
 
+def initialise_uniform(network: nn.Module, bound: float) -> None:
+    """Draws every weight uniformly, as the recurrent networks' authors do (Sutskever et al. 2014, arXiv:1409.3215).
+
+    Args:
+        network: changed in place; on the meta device nothing happens.
+        bound: the largest weight; the smallest is its negative.
+    """
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, -bound, bound)
+
+
 def scale_residuals(projections: Iterable[nn.Linear], std: float = 0.02) -> None:
     """Draws what is added to the residual stream again, from N(0, std / root of their number).
 

@@ -94,6 +94,28 @@ ENCODER_DECODERS = {
     "marian-base": (58101, 6, 512, 8, 2048, 64),
 }
 
+RECURRENT = {
+    # name: vocabulary, layers, width (Luong et al. 2015, section 4.1)
+    "lstm-seq2seq": (50000, 4, 1000),
+    "lstm-seq2seq-tiny": (10000, 2, 256),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_networks_parameters_are_as_many_as_those_of_torchs_layers(name: str) -> None:
+    content = (CONFIGS / f"{name}.yaml").read_text()
+    vocab_size, layers, width = RECURRENT[name]
+    with torch.device("meta"):
+        encoder = nn.LSTM(width, width // 2, layers, bidirectional=True)
+        decoder = nn.LSTM(2 * width, width, layers)
+        others = nn.Linear(width, 2 * layers * width), nn.Embedding(vocab_size, width)
+        ours = plmlight.LSTMSeq2Seq(vocab_size=vocab_size, **yaml.safe_load(content)["init_args"])
+    scoring, combining = width * width, 2 * width * width
+    count = sum(number(module) for module in (encoder, decoder, *others)) + scoring + combining
+    assert number(ours) == count
+    assert f"{count:,} parameters" in " ".join(content.replace("# ", "").split())
+    assert (ours.num_layers, ours.d_model, ours.decoder.input_feeding) == (layers, width, True)
+
 
 def encoder_decoder(name: str) -> int:
     """How many parameters the reference has."""
@@ -196,4 +218,4 @@ def test_the_parameters_are_as_many_as_the_references(name: str) -> None:
 
 
 def test_every_config_is_compared() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SIZES) | set(ENCODERS) | set(ENCODER_DECODERS)
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*SIZES, *ENCODERS, *ENCODER_DECODERS, *RECURRENT}

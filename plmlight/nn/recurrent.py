@@ -1,0 +1,308 @@
+"""Networks with a state: layers of LSTM, and the attention that came before the Transformer's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from plmlight.nn.attention import KeyValue
+from plmlight.nn.roles import Cache
+
+
+class LSTM(nn.Module):
+    """Layers of long short-term memory (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000).
+
+    The equations are those of `torch.nn.LSTM`, whose weights these are. Padding, wherever in a row it is, is not read:
+    the state stays as it is, in both directions, and the output there is zero. A row holds one document: any number
+    but 0 in its mask is a token.
+
+    Args:
+        input_dim: the width of what comes in.
+        hidden_dim: the width of the state, in each direction.
+        num_layers: how many layers.
+        bidirectional: read from right to left as well, and put both outputs side by side (Schuster and Paliwal 1997).
+        dropout: on what goes from one layer to the next, while training.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        num_layers: int = 1,
+        *,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.hidden_dim, self.num_layers = hidden_dim, num_layers
+        self.directions = 2 if bidirectional else 1
+        self.dropout = dropout
+        self.cells = nn.LSTM(
+            input_dim,
+            hidden_dim,
+            num_layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=dropout if num_layers > 1 else 0.0,
+        )
+
+    def forward(
+        self, x: Tensor, attention_mask: Tensor | None = None, state: Cache | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Reads a sequence.
+
+        Args:
+            x: [B, T, D_in].
+            attention_mask: [B, T], 0 is padding; None says that there is none.
+            state: hidden state and cell of each layer in turn, [B, H] each, with both directions side by side; zeros
+                by default.
+
+        Returns:
+            The last layer's output [B, T, H], and the state after the last token.
+        """
+        if state is None:
+            state = self.empty_state(x.shape[0], x.dtype, x.device)
+        if attention_mask is None:
+            return self._run(x, None, state)
+        valid = attention_mask > 0
+        place = valid.cumsum(1)  # [B, T]: of a token among the tokens of its row, counted from 1
+        length = x.shape[1]
+        # where each token of a row is; padding is written to a place beyond the last, which nobody reads
+        order = torch.arange(length, device=x.device).expand(valid.shape)
+        order = torch.zeros_like(place[:, :1]).expand(-1, length + 1).scatter(1, _beyond(place, valid, length), order)
+        lengths = place[:, -1]
+        out, last = self._run(_rows(x, order[:, :-1]), lengths.clamp(min=1), state)
+        out = _rows(out, (place - 1).clamp(min=0)).masked_fill(~valid[..., None], 0)
+        some = (lengths > 0)[:, None]
+        return out, tuple(torch.where(some, new, old) for new, old in zip(last, state, strict=True))
+
+    def step(self, x: Tensor, state: Cache) -> tuple[Tensor, Cache]:
+        """Reads one token, in one direction: ``x`` [B, D_in] to the output [B, H], and the state after it."""
+        new: list[Tensor] = []
+        for i in range(self.num_layers):
+            if i > 0:
+                x = F.dropout(x, self.dropout, self.training)
+            x, cell = torch.lstm_cell(x, state[2 * i : 2 * i + 2], *self._weights(i))
+            new += (x, cell)
+        return x, tuple(new)
+
+    def empty_state(self, batch_size: int, dtype: torch.dtype, device: torch.device | str) -> Cache:
+        """The state of layers that have read nothing."""
+        width = self.directions * self.hidden_dim
+        return tuple(torch.zeros(batch_size, width, dtype=dtype, device=device) for _ in range(2 * self.num_layers))
+
+    def _weights(self, layer: int, direction: int = 0) -> list[Tensor]:
+        end = f"l{layer}" + ("_reverse" if direction else "")
+        return [getattr(self.cells, f"{kind}_{end}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+    def _run(self, x: Tensor, lengths: Tensor | None, state: Cache) -> tuple[Tensor, Cache]:
+        """Reads rows whose tokens are at the front."""
+        if torch.onnx.is_in_onnx_export():
+            return self._run_in_graph(x, lengths, state)
+        first = self._stacked(state[::2]), self._stacked(state[1::2])  # [L * directions, B, H]
+        if lengths is None:
+            out, last = self.cells(x, first)
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            packed, last = self.cells(packed, first)
+            out, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
+        hidden, cell = (self._separate(part) for part in last)
+        return out, tuple(part for pair in zip(hidden, cell, strict=True) for part in pair)
+
+    def _run_in_graph(self, x: Tensor, lengths: Tensor | None, state: Cache) -> tuple[Tensor, Cache]:
+        """The same as ONNX's operator, which knows lengths and takes any."""
+        from torch.onnx.ops import symbolic_multi_out
+
+        x, width, n = x.transpose(0, 1), self.hidden_dim, self.directions  # [T, B, D_in]
+        counts = None if lengths is None else lengths.to(torch.int32)
+        new: list[Tensor] = []
+        for i in range(self.num_layers):
+            weights = [self._weights(i, direction) for direction in range(n)]
+            of_input, of_hidden = (torch.stack([_gates(w[k]) for w in weights]) for k in (0, 1))  # [n, 4 H, ...]
+            bias = torch.stack([torch.cat([_gates(w[2]), _gates(w[3])]) for w in weights])  # [n, 8 H]
+            hidden, cell = (self._stacked([part]) for part in state[2 * i : 2 * i + 2])  # [n, B, H]
+            out, *last = symbolic_multi_out(
+                "LSTM",
+                (x, of_input, of_hidden, bias, counts, hidden, cell),
+                {"hidden_size": width, "direction": "bidirectional" if n == 2 else "forward"},
+                dtypes=[x.dtype] * 3,
+                shapes=[(x.shape[0], n, x.shape[1], width), (n, x.shape[1], width), (n, x.shape[1], width)],
+            )  # [T, n, B, H], [n, B, H], [n, B, H]
+            x = out.transpose(1, 2).flatten(2)  # [T, B, n H]
+            new += (part for both in last for part in self._separate(both))
+        return x.transpose(0, 1), tuple(new)
+
+    def _stacked(self, parts: Sequence[Tensor]) -> Tensor:
+        """[B, directions * H] of each layer to [L * directions, B, H]."""
+        return torch.cat([part.unflatten(1, (self.directions, self.hidden_dim)).transpose(0, 1) for part in parts])
+
+    def _separate(self, stacked: Tensor) -> list[Tensor]:
+        """The inverse of `_stacked`."""
+        layers = stacked.unflatten(0, (-1, self.directions))  # [L, directions, B, H]
+        return [layer.transpose(0, 1).flatten(1) for layer in layers]
+
+
+class GlobalAttention(nn.Module):
+    """Attention of a recurrent decoder to all of a memory (Luong et al. 2015, arXiv:1508.04025, section 3.1).
+
+    Args:
+        d_model: D, the width of what asks.
+        kind: how a query is compared with a place of the memory: ``dot``, their product; ``general``, with a matrix
+            between; ``additive``, a small network (Bahdanau et al. 2015, arXiv:1409.0473, appendix A.1.2).
+        memory_dim: the width of the memory; D by default.
+
+    Raises:
+        ValueError: for a kind that is none of them, or widths that have no product.
+    """
+
+    def __init__(
+        self, d_model: int, kind: Literal["additive", "dot", "general"], memory_dim: int | None = None
+    ) -> None:
+        super().__init__()
+        width = memory_dim if memory_dim is not None else d_model
+        if kind not in ("additive", "dot", "general"):
+            raise ValueError(f"attention {kind!r} is not known; expected one of additive, dot, general")
+        if kind == "dot" and width != d_model:
+            raise ValueError(f"attention 'dot' needs a memory as wide as d_model {d_model}, got {width}")
+        self.key = nn.Identity() if kind == "dot" else nn.Linear(width, d_model, bias=False)
+        self.query = nn.Linear(d_model, d_model) if kind == "additive" else nn.Identity()
+        self.score = nn.Linear(d_model, 1, bias=False) if kind == "additive" else None
+
+    def remember(self, memory: Tensor) -> KeyValue:
+        """What a query is compared with, and what it gets, of a memory [B, S, D_memory]: the same at every step."""
+        return self.key(memory), memory
+
+    def forward(self, x: Tensor, remembered: KeyValue, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Attends.
+
+        Args:
+            x: [B, T, D].
+            remembered: what `remember` gave: [B, S, D] and [B, S, D_memory].
+            bias: [B, 1, S], added to the scores.
+
+        Returns:
+            The context [B, T, D_memory], and the weights [B, T, S].
+        """
+        key, value = remembered
+        if self.score is None:
+            scores = self.query(x) @ key.mT  # [B, T, S]
+        else:
+            scores = self.score(torch.tanh(self.query(x)[:, :, None] + key[:, None])).squeeze(-1)  # [B, T, S]
+        weights = torch.softmax(scores if bias is None else scores + bias, -1)
+        return weights.to(value.dtype) @ value, weights
+
+
+class AttentionalDecoder(nn.Module):
+    """LSTM layers whose output and what it attends to become one vector (Luong et al. 2015, arXiv:1508.04025, eq. 5).
+
+    Args:
+        d_model: D.
+        num_layers: how many layers of LSTM.
+        kind: of the attention; see `GlobalAttention`.
+        input_feeding: whether the layers read, with each token, the vector that came out for the one before (section
+            3.3), so that they know what has been attended to; tokens are then read one after the other.
+        dropout: between the layers, and on the vectors that come out.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_layers: int,
+        kind: Literal["additive", "dot", "general"],
+        *,
+        input_feeding: bool,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.input_feeding = input_feeding
+        self.lstm = LSTM(2 * d_model if input_feeding else d_model, d_model, num_layers, dropout=dropout)
+        self.attention = GlobalAttention(d_model, kind)
+        self.combine = nn.Linear(2 * d_model, d_model, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, state: Cache, remembered: KeyValue, bias: Tensor | None, valid: Tensor | None
+    ) -> tuple[Tensor, Cache]:
+        """Reads tokens.
+
+        Args:
+            x: [B, T, D].
+            state: of the LSTM, with input feeding the last vector [B, D] that came out, and the coverage [B, S].
+            remembered: of the memory; see `GlobalAttention.remember`.
+            bias: [B, 1, S], added to the scores of the attention.
+            valid: [B, T], true at tokens, false at padding, which changes no state; None where all are tokens.
+
+        Returns:
+            What comes out [B, T, D], and the state after the last token.
+        """
+        if self.input_feeding:
+            return self._loop(x, state, remembered, bias, valid)
+        inner, new = self.lstm(x, valid, state[:-1])
+        out, weights = self._attend(inner, remembered, bias)
+        if valid is not None:
+            weights = weights * valid[..., None]
+        return out, (*new, state[-1] + weights.sum(1))
+
+    def _attend(self, x: Tensor, remembered: KeyValue, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        context, weights = self.attention(x, remembered, bias)
+        out: Tensor = self.dropout(torch.tanh(self.combine(torch.cat([context, x], -1))))
+        return out, weights
+
+    def _loop(
+        self, x: Tensor, state: Cache, remembered: KeyValue, bias: Tensor | None, valid: Tensor | None
+    ) -> tuple[Tensor, Cache]:
+        def step(state: Cache, at: tuple[Tensor, ...]) -> tuple[Cache, Tensor]:
+            feed, coverage = state[-2:]
+            inner, new = self.lstm.step(torch.cat([at[0], feed], -1), state[:-2])  # [B, D]
+            out, weights = self._attend(inner[:, None], remembered, bias)
+            out, coverage = out[:, 0], coverage + weights[:, 0]
+            after: Cache = (*new, out, coverage)
+            if valid is not None:
+                after = tuple(torch.where(at[1], one, other) for one, other in zip(after, state, strict=True))
+            return after, out
+
+        sequences = (x,) if valid is None else (x, valid[..., None])
+        steps = tuple(sequence.transpose(0, 1) for sequence in sequences)  # [T, B, ...]
+        if torch.onnx.is_in_onnx_export():
+            after, out = _scan(step, state, steps)
+        else:
+            outs = []
+            for at in zip(*(sequence.unbind(0) for sequence in steps), strict=True):
+                state, one = step(state, at)
+                outs.append(one)
+            after, out = state, torch.stack(outs)
+        return out.transpose(0, 1), after
+
+
+def _scan(
+    step: Callable[[Cache, tuple[Tensor, ...]], tuple[Cache, Tensor]], state: Cache, steps: tuple[Tensor, ...]
+) -> tuple[Cache, Tensor]:
+    """A loop that becomes one in the graph, so that it takes any number of steps."""
+    from torch._higher_order_ops.scan import scan
+
+    def body(state: list[Tensor], at: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        after, out = step(tuple(state), tuple(at))
+        return [part.clone() for part in after], out.clone()  # nothing in it may be the same tensor twice
+
+    after, out = scan(body, list(state), list(steps))
+    return tuple(after), out
+
+
+def _beyond(place: Tensor, valid: Tensor, length: int) -> Tensor:
+    return torch.where(valid, place - 1, length)
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """``x`` [B, T, D] at the places [B, T] of each row."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def _gates(weight: Tensor) -> Tensor:
+    """From torch's order of gates (input, forget, cell, output) to ONNX's (input, output, forget, cell)."""
+    size = weight.shape[0] // 4
+    return torch.cat([weight[:size], weight[3 * size :], weight[size : 3 * size]])
