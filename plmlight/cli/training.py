@@ -253,7 +253,7 @@ class TrainingCLI(LightningCLI):
         for batch in batches:
             columns = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
             rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        rows.sort(key=lambda row: row["sample_ids"])  # batches are of similar length
+        rows.sort(key=lambda row: row.get("sample_ids", 0))  # batches are of similar length
         with replace_file(path, "w") as handle:
             handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         print(f"wrote {path}")

@@ -12,15 +12,18 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
+from tokenizers import Tokenizer, models, processors
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 
-from plmlight.networks.gpt import GPT
+from plmlight.networks import GPT, Transformer
+from plmlight.objectives import SequenceToSequence
 from plmlight.optim import Constant, Muon, OptimizerFactory
-from plmlight.tasks import CausalLM
+from plmlight.tasks import CausalLM, Seq2Seq, Task
 
 STEPS, ROWS = 3, 8
+END = 2
 
 
 class SGD(OptimizerFactory):
@@ -58,6 +61,45 @@ def rows(rank: int, ranks: int) -> list[dict[str, Tensor]]:
     return [row for index, row in enumerate(made) if (index % ROWS) // share == rank]
 
 
+def pairs(rank: int, ranks: int, *, validation: bool = False) -> list[dict[str, Tensor]]:
+    """The rows, each with a target of another length; to validate, the last half of the last step's are padding."""
+    made = []
+    for row in rows(rank, ranks):
+        number = int(row["sample_ids"])
+        length = 1 + number * 7 % 9
+        ids, mask = row["input_ids"], row["attention_mask"]
+        labels = ids.flip(0).masked_fill(torch.arange(13) >= length, -100).clamp_max(18)
+        labels = torch.where((torch.arange(13) < length) & (labels == 0), 5, labels)
+        labels[length] = END
+        if validation and number >= STEPS * ROWS - ROWS // 2:
+            ids, mask, labels, number = ids * 0, mask * 0, labels * 0 - 100, -1
+        made.append({"input_ids": ids, "attention_mask": mask, "labels": labels, "sample_ids": torch.tensor(number)})
+    return made
+
+
+def causal() -> Task:
+    network = GPT(vocab_size=19, d_model=16, num_layers=2, num_heads=2, max_length=12, dropout=0.0)
+    return CausalLM(network, optimizer=SGD(), schedule=Constant())
+
+
+def sequence() -> Task:
+    """A task that writes in validation, and is scored on it."""
+    network = Transformer(vocab_size=19, d_model=16, num_layers=2, num_heads=2, max_length=14, dropout=0.0)
+    task = Seq2Seq(
+        network,
+        SequenceToSequence(label_smoothing=0.1),
+        optimizer=SGD(),
+        schedule=Constant(),
+        metrics=["bleu", "chrf", "distinct"],
+        decoding={"num_beams": 2, "min_new_tokens": 3, "max_new_tokens": 6},
+    )
+    vocabulary = {"<pad>": 0, **{f"w{i}": i for i in range(1, 19) if i != END}, "</s>": END}
+    task.tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w1"))
+    task.tokenizer.add_special_tokens(["<pad>", "</s>"])
+    task.tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", END)])
+    return task
+
+
 def run(
     batch_size: int,
     accumulate: int,
@@ -65,15 +107,17 @@ def run(
     clip: float | None = None,
     muon: bool = False,
     save: Path | None = None,
+    seq2seq: bool = False,
 ) -> Any:
     """Trains for three steps of eight rows, and saves a checkpoint where asked to, in shards under FSDP2.
 
     Returns:
-        The gradients that the optimiser saw in each step, the weights at the end, and the validation loss.
+        The gradients that the optimiser saw in each step, the weights at the end, and what was logged.
     """
     torch.manual_seed(3)
-    network = GPT(vocab_size=19, d_model=16, num_layers=2, num_heads=2, max_length=12, dropout=0.0)
-    task = CausalLM(network, optimizer=Muon(0.01) if muon else SGD(), schedule=Constant())
+    task = sequence() if seq2seq else causal()
+    if muon:
+        task.optimizer = Muon(0.01)
     gradients = Gradients()
     distributed = strategy != "auto"
     chosen: Any = strategy
@@ -99,17 +143,17 @@ def run(
         log_every_n_steps=1,
         callbacks=[gradients],
     )
-    data: Any = rows(trainer.global_rank, trainer.world_size)
-    loader: DataLoader[Any] = DataLoader(data, batch_size=batch_size)
-    trainer.fit(task, loader, loader)
+    rank, ranks = trainer.global_rank, trainer.world_size
+    data: Any = pairs(rank, ranks) if seq2seq else rows(rank, ranks)
+    held_out: Any = pairs(rank, ranks, validation=True) if seq2seq else data
+    trainer.fit(task, DataLoader(data, batch_size=batch_size), DataLoader(held_out, batch_size=batch_size))
     if save is not None:
         trainer.save_checkpoint(save)
     weights = {name: full(p) for name, p in task.named_parameters()}
     return {
         "gradients": gradients.seen,
         "weights": weights,
-        "train_loss": trainer.callback_metrics["train_loss"],
-        "val_loss": trainer.callback_metrics["val_loss"],
+        **trainer.callback_metrics,
     }
 
 
@@ -121,6 +165,7 @@ if __name__ == "__main__":
         "accumulated": run(1, 4, sys.argv[1]),
         "clipped": run(4, 1, sys.argv[1], clip=0.05),
         "muon": run(4, 1, sys.argv[1], muon=True),
+        "seq2seq": run(2, 2, sys.argv[1], seq2seq=True),
     }
     if torch.distributed.get_rank() == 0:
         torch.save(results, Path(sys.argv[2]))

@@ -67,6 +67,17 @@ def test_two_ranks_with_accumulation_equal_one_batch(two_ranks: dict[str, Any]) 
     assert_equal(two_ranks["accumulated"], ragged_run.run(8, 1))
 
 
+def test_texts_to_texts_are_learned_and_scored_as_on_one_rank(two_ranks: dict[str, Any]) -> None:
+    """Targets of any length, accumulated; in validation one rank has nothing to write while the other has."""
+    expected = ragged_run.run(8, 1, seq2seq=True)
+    assert_equal(two_ranks["seq2seq"], expected)
+    scores = [name for name in expected if name.startswith("val_") and name not in ("val_loss", "val_perplexity")]
+    assert set(scores) == {"val_bleu", "val_chrf", "val_distinct_1", "val_distinct_2"}
+    for name in scores:
+        assert float(two_ranks["seq2seq"][name]) == pytest.approx(float(expected[name]))
+    assert float(expected["val_chrf"]) > 0
+
+
 def test_the_checkpoint_of_two_ranks_is_read_on_one(two_ranks: dict[str, Any]) -> None:
     task = task_from_checkpoint(two_ranks["saved"])
     for name, parameter in task.named_parameters():
