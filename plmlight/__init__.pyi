@@ -8,6 +8,7 @@ from . import tasks as tasks
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
 from .data import ParallelCorpus as ParallelCorpus
+from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
 from .loading import load as load
 from .networks import ALBERT as ALBERT
@@ -15,6 +16,7 @@ from .networks import BERT as BERT
 from .networks import GPT as GPT
 from .networks import T5 as T5
 from .networks import XLM as XLM
+from .networks import EncoderDecoderPair as EncoderDecoderPair
 from .networks import LSTMSeq2Seq as LSTMSeq2Seq
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer

@@ -8,3 +8,5 @@ from .loader import TrainingLoader as TrainingLoader
 from .parallel_corpus import ParallelCorpus as ParallelCorpus
 from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards
+from .task_mixture import MixedTask as MixedTask
+from .task_mixture import TaskMixture as TaskMixture

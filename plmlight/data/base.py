@@ -24,14 +24,12 @@ Split = Literal["auto", "documents", "tail"]
 Files = str | list[str]
 
 
-class Corpus(LightningDataModule):
-    """Text, tokenised once for all processes and runs and kept by the hash of its content.
+class TokenData(LightningDataModule):
+    """What a tokenizer made of text, in loaders that know where they are.
 
-    A subclass says what the text is (`_text`), how it is tokenised (`_tokenised`) and what loaders read (`_training`,
-    `_evaluation`); its constructor ends with `_load`.
+    A subclass sets ``tokenizer`` and says what loaders read (`_training`, `_evaluation`).
 
     Args:
-        names: what the user named, by stage.
         validation_fraction: of the training text, held out where no text to validate on was named.
         seed: of all random choices.
         num_workers: processes that read ahead.
@@ -42,32 +40,15 @@ class Corpus(LightningDataModule):
     target_tokenizer: Tokenizer | None = None
     """Of a target that has a vocabulary of its own."""
 
-    def __init__(
-        self,
-        names: dict[str, Files | None],
-        validation_fraction: float,
-        seed: int,
-        num_workers: int,
-        cache_folder: str | None,
-    ) -> None:
+    def __init__(self, validation_fraction: float, seed: int, num_workers: int, cache_folder: str | None) -> None:
         super().__init__()
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction {validation_fraction} must be at least 0 and less than 1")
         self._fraction = validation_fraction
         self.seed, self.num_workers = seed, num_workers
-        self._names = names
         self._cache = Cache(cache_folder)
-        self._shards: dict[str, Shards] = {}
         self._state: dict[str, Any] | None = None
         self._loader: EpochLoader | None = None
-
-    @abstractmethod
-    def _text(self, files: Files) -> Text:
-        """What some files hold."""
-
-    @abstractmethod
-    def _tokenised(self, text: Text) -> Shards:
-        """The shards of a text."""
 
     @abstractmethod
     def _training(self, **share: int) -> EpochLoader:
@@ -76,6 +57,100 @@ class Corpus(LightningDataModule):
     @abstractmethod
     def _evaluation(self, stage: Stage, **share: int) -> SampleLoader:
         """The loader of another stage."""
+
+    @property
+    @abstractmethod
+    def _validates(self) -> bool:
+        """Whether there is text to validate on."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V, one more than the largest token id."""
+        return vocabulary_size(self.tokenizer)
+
+    @property
+    def target_vocab_size(self) -> int | None:
+        """V of what is written, None where it shares the vocabulary of what is read."""
+        return None if self.target_tokenizer is None else vocabulary_size(self.target_tokenizer)
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills padding: the tokenizer's padding token, else its end of text, else 0 (the mask tells it apart)."""
+        return special_token_ids(self.tokenizer).get("pad", 0)
+
+    def train_dataloader(self) -> EpochLoader:
+        """Shuffled samples; after a resume, those that the interrupted run would have seen next."""
+        loader = self._training(**self._share())
+        if self._state is not None:
+            loader.load_state_dict(self._state)
+        elif self._loader is not None and self.trainer is not None and self.trainer.current_epoch > 0:
+            loader.load_state_dict(self._loader.state_dict())  # reload_dataloaders_every_n_epochs
+        self._state, self._loader = None, loader
+        return loader
+
+    def val_dataloader(self) -> SampleLoader | list[SampleLoader]:
+        """All of the validation text, each part once; an empty list where there is none."""
+        return self._evaluation("validate", **self._share()) if self._validates else []
+
+    def test_dataloader(self) -> SampleLoader:
+        """All of the text to test on, each part once."""
+        return self._evaluation("test", **self._share())
+
+    def predict_dataloader(self) -> SampleLoader:
+        """All of the text to predict on, each part once."""
+        return self._evaluation("predict", **self._share())
+
+    def _share(self) -> dict[str, int]:
+        """Which part of the data this process reads; ranks that share a model (tensor parallel) read the same."""
+        sampler = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
+        return {"rank": sampler["rank"], "world_size": sampler["num_replicas"]} if sampler else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training loader is. Lightning forgets its own copy when a checkpoint ends an epoch."""
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lets the next training loader go on where a saved one was.
+
+        Args:
+            state_dict: what `state_dict` returned.
+        """
+        self._state = state_dict or None
+
+
+class Corpus(TokenData):
+    """Text, tokenised once for all processes and runs and kept by the hash of its content.
+
+    A subclass says what the text is (`_text`), how it is tokenised (`_tokenised`) and what loaders read; its
+    constructor ends with `_load`.
+
+    Args:
+        names: what the user named, by stage.
+        validation_fraction: as in `TokenData`.
+        seed: as in `TokenData`.
+        num_workers: as in `TokenData`.
+        cache_folder: as in `TokenData`.
+    """
+
+    def __init__(
+        self,
+        names: dict[str, Files | None],
+        validation_fraction: float,
+        seed: int,
+        num_workers: int,
+        cache_folder: str | None,
+    ) -> None:
+        super().__init__(validation_fraction, seed, num_workers, cache_folder)
+        self._names = names
+        self._shards: dict[str, Shards] = {}
+
+    @abstractmethod
+    def _text(self, files: Files) -> Text:
+        """What some files hold."""
+
+    @abstractmethod
+    def _tokenised(self, text: Text) -> Shards:
+        """The shards of a text."""
 
     def _load(self, tokenizer: str | None, kind: TokenizerKind, vocab_size: int, lowercase: bool = False) -> None:
         """Finds or trains the tokenizer, and finds or writes the shards."""
@@ -109,69 +184,29 @@ class Corpus(LightningDataModule):
         """Whether a part of the training text is held out for validation."""
         return "validate" not in self._shards and self._fraction > 0
 
+    def has_text(self, stage: Stage) -> bool:
+        """Whether there is text for a stage: named, or for ``validate`` held out.
+
+        Args:
+            stage: which.
+
+        Returns:
+            True if there is.
+        """
+        return stage in self._shards or (stage == "validate" and self._splits)
+
+    @property
+    def _validates(self) -> bool:
+        return self.has_text("validate")
+
     def _named(self, stage: str) -> str:
         files = self._names[stage] or self._names["fit"] or ""
         return files if isinstance(files, str) else " ".join(files[:3])
 
     @property
-    def vocab_size(self) -> int:
-        """V, one more than the largest token id."""
-        return vocabulary_size(self.tokenizer)
-
-    @property
-    def target_vocab_size(self) -> int | None:
-        """V of what is written, None where it shares the vocabulary of what is read."""
-        return None if self.target_tokenizer is None else vocabulary_size(self.target_tokenizer)
-
-    @property
-    def pad_token_id(self) -> int:
-        """What fills padding: the tokenizer's padding token, else its end of text, else 0 (the mask tells it apart)."""
-        return special_token_ids(self.tokenizer).get("pad", 0)
-
-    @property
     def token_counts(self) -> Tensor:
         """How often each token stands in ``files`` [V], int64."""
         return torch.from_numpy(self._shards["fit"].counts)
-
-    def train_dataloader(self) -> EpochLoader:
-        """Shuffled samples; after a resume, those that the interrupted run would have seen next."""
-        loader = self._training(**self._share())
-        if self._state is not None:
-            loader.load_state_dict(self._state)
-        elif self._loader is not None and self.trainer is not None and self.trainer.current_epoch > 0:
-            loader.load_state_dict(self._loader.state_dict())  # reload_dataloaders_every_n_epochs
-        self._state, self._loader = None, loader
-        return loader
-
-    def val_dataloader(self) -> SampleLoader | list[SampleLoader]:
-        """All of the validation text, each part once; an empty list where there is none."""
-        held = self._splits or "validate" in self._shards
-        return self._evaluation("validate", **self._share()) if held else []
-
-    def test_dataloader(self) -> SampleLoader:
-        """All of ``test_files``, each part once."""
-        return self._evaluation("test", **self._share())
-
-    def predict_dataloader(self) -> SampleLoader:
-        """All of ``predict_files``, each part once."""
-        return self._evaluation("predict", **self._share())
-
-    def _share(self) -> dict[str, int]:
-        """Which part of the data this process reads; ranks that share a model (tensor parallel) read the same."""
-        sampler = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
-        return {"rank": sampler["rank"], "world_size": sampler["num_replicas"]} if sampler else {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the training loader is. Lightning forgets its own copy when a checkpoint ends an epoch."""
-        return {} if self._loader is None else self._loader.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lets the next training loader go on where a saved one was.
-
-        Args:
-            state_dict: what `state_dict` returned.
-        """
-        self._state = state_dict or None
 
 
 def held_out(num_documents: int, fraction: float, split: Split) -> NDArray[np.bool_] | None:

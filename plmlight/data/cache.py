@@ -125,6 +125,28 @@ class Cache:
         Returns:
             The tokenizer, trained now or earlier.
         """
+        return load_tokenizer(self.tokenizer_folder(text, kind, vocab_size, lowercase, special_tokens))
+
+    def tokenizer_folder(
+        self,
+        text: Text,
+        kind: TokenizerKind,
+        vocab_size: int,
+        lowercase: bool = False,
+        special_tokens: tuple[str, ...] = (),
+    ) -> Path:
+        """Where a tokenizer is that is trained on some text.
+
+        Args:
+            text: as in `tokenizer`.
+            kind: as in `train_tokenizer`.
+            vocab_size: as in `train_tokenizer`.
+            lowercase: as in `train_tokenizer`.
+            special_tokens: as in `train_tokenizer`.
+
+        Returns:
+            The folder, written now or earlier.
+        """
 
         def build(folder: Path) -> None:
             trained = train_tokenizer(
@@ -135,7 +157,7 @@ class Cache:
         key: dict[str, Any] = {"text": self._text(text), "kind": kind, "vocab_size": vocab_size, "limit": TRAINING_TEXT}
         key |= {"lowercase": True} if lowercase else {}
         key |= {"special_tokens": special_tokens} if special_tokens else {}
-        return load_tokenizer(self._once("tokenizers", key, lambda at: (at / "tokenizer.json").exists(), build))
+        return self._once("tokenizers", key, lambda at: (at / "tokenizer.json").exists(), build)
 
     def shards(
         self, text: Text, tokenizer: Tokenizer, end_of_document: bool = False, words: WordSegmentation = "none"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plmlight.data.readers import lines, objects
-from plmlight.data.sequences import OneSide
 from plmlight.data.shards import FORMAT
 from plmlight.data.sources import Source
 from plmlight.text import TextForm, nearest
@@ -84,10 +83,6 @@ class Dialogues:
     def texts(self, side: int | None) -> Iterator[str]:
         """All turns, once."""
         return (turn for turns in self.dialogues() for turn in turns)
-
-    def sample(self, limit: int) -> Iterable[str]:
-        """The first turns."""
-        return OneSide(self, None).sample(limit)
 
     def identity(self, contents: list[Any]) -> list[Any]:
         """That they are dialogues, and how they are read."""

@@ -132,9 +132,7 @@ class ParallelCorpus(SequenceCorpus):
         return TextForm({"-".join(self.languages): self.prefix} if self.prefix else {})
 
     def _pairs(self, files: Files) -> ParallelText:
-        sources = parallel_sources(files, fields=any(self._fields))
-        first, second = (given or usual for given, usual in zip(self._fields, SIDES, strict=True))
-        return ParallelText(sources, (first, second), self._reverse, self.prefix or "")
+        return read_pairs(files, self._fields, self._reverse, self.prefix or "")
 
     def _groups(self, source: Sequences, shards: Shards, numbers: Indices) -> NDArray[Any]:
         return source.hashes(numbers)
@@ -186,3 +184,19 @@ class ParallelCorpus(SequenceCorpus):
         shards = self._shards.get(stage, self._shards["fit"])
         rows = Rows(shards.tokens, row_form(self.tokenizer, "languages", self.pad_token_id))
         return TranslationSamples(pairs, rows, self.max_length)
+
+
+def read_pairs(files: Files, fields: tuple[str | None, str | None], reverse: bool, prefix: str) -> ParallelText:
+    """What files of parallel text hold.
+
+    Args:
+        files: as in `ParallelCorpus`.
+        fields: ``source_field`` and ``target_field``.
+        reverse: as in `ParallelCorpus`.
+        prefix: as in `ParallelCorpus`.
+
+    Returns:
+        The text.
+    """
+    first, second = (given or usual for given, usual in zip(fields, SIDES, strict=True))
+    return ParallelText(parallel_sources(files, fields=any(fields)), (first, second), reverse, prefix)
