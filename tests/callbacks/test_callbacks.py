@@ -10,11 +10,14 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ExponentialMovingAverage, Throughput
-from plmlight.callbacks.throughput import flops_per_token, peak_flops
-from plmlight.networks import ALBERT, BERT, GPT
-from plmlight.tasks import CausalLM, MaskedLM, task_from_checkpoint
+from plmlight.callbacks.throughput import flops_per_pair, flops_per_token, peak_flops
+from plmlight.networks import ALBERT, BERT, GPT, T5, LSTMSeq2Seq, Transformer
+from plmlight.nn import EncoderDecoder
+from plmlight.objectives import KeyedRandom
+from plmlight.tasks import CausalLM, MaskedLM, Seq2Seq, task_from_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 
@@ -164,3 +167,53 @@ def test_flops_count_the_head_only_where_there_are_labels() -> None:
     task = MaskedLM(network=BERT(50, 16, 2, 2))
     saved = flops_per_token(task, 10) - flops_per_token(task, 10, 0.25)
     assert saved == pytest.approx(6 * 0.75 * sum(p.numel() for p in task.head.parameters()))
+
+
+def test_throughput_counts_both_sides_of_a_pair(tmp_path: Path) -> None:
+    mask = (torch.arange(10) < 7).long()
+    labels = torch.randint(1, 23, (6,)).masked_fill(torch.arange(6) >= 4, -100)
+    data: Any = [{"input_ids": torch.randint(1, 23, (10,)), "attention_mask": mask, "labels": labels}] * 8
+    run = trainer(tmp_path, 2, Throughput())
+    run.fit(
+        Seq2Seq(Transformer(vocab_size=23, d_model=16, num_layers=1, num_heads=2, max_length=12)),
+        DataLoader(data, batch_size=4),
+    )
+    metrics = run.callback_metrics
+    assert float(metrics["source_padding"]) == pytest.approx(0.3)
+    assert float(metrics["target_padding"]) == pytest.approx(1 / 3)
+    assert float(metrics["padding"]) == pytest.approx(5 / 16)
+    assert float(metrics["target_tokens_per_second"]) == pytest.approx(float(metrics["tokens_per_second"]) / 4)
+    assert 0 < float(metrics["mfu"]) < 1
+
+
+@pytest.mark.parametrize(
+    ("network", "attention"),
+    [
+        # a width of 64 in each of 2 layers that read 48 tokens, and of 3 or 2 that write 20
+        (
+            Transformer(50, d_model=64, num_layers=2, num_heads=2, num_decoder_layers=3, max_length=64, dropout=0.0),
+            12 * 64 * (2 * 48 * 48 + 3 * 20 * 68),
+        ),
+        (T5(50, d_model=64, num_layers=2, num_heads=2, dropout=0.0), 12 * 64 * (2 * 48 * 48 + 2 * 20 * 68)),
+    ],
+)
+def test_flops_of_a_pair_are_those_that_torch_counts(network: EncoderDecoder, attention: int) -> None:
+    """Products with matrices as torch counts them, and attention, of which it counts only some, by the formula."""
+    task = Seq2Seq(network)
+    labels = torch.randint(1, 50, (4, 20))
+    labels[:, 15:] = -100
+    batch = task.prepare({"input_ids": torch.randint(1, 50, (4, 48)), "labels": labels}, KeyedRandom(0, None, None))
+    with FlopCounterMode(display=False) as counter:
+        task.parts(batch)["loss"][0].backward()
+    products = counter.get_flop_counts()["Global"]
+    counted = sum(products[op] for op in (torch.ops.aten.mm, torch.ops.aten.addmm) if op in products)
+    assert 4 * flops_per_pair(task, 48, 20, 15) == pytest.approx(counted + 4 * attention, rel=0.02)
+
+
+def test_flops_of_recurrent_pairs_count_weights_for_their_side() -> None:
+    network = LSTMSeq2Seq(vocab_size=50, d_model=16, num_layers=1)
+    task = Seq2Seq(network, tie_head=False)
+    longer = flops_per_pair(task, 30, 10, 10) - flops_per_pair(task, 20, 10, 10)
+    assert longer >= 6 * 10 * sum(p.numel() for p in network.encoder.parameters())
+    more = flops_per_pair(task, 20, 10, 10) - flops_per_pair(task, 20, 10, 4)
+    assert more == 6 * 6 * sum(p.numel() for p in task.head.parameters())
