@@ -22,7 +22,7 @@ from plmlight.interop import (
 )
 from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
-from plmlight.text import TextForm, load_tokenizer, nearest, replace_file, vocabulary_size
+from plmlight.text import TextForm, load_target_tokenizer, load_tokenizer, nearest, replace_file, vocabulary_size
 from plmlight.text.published import find_vocabulary
 
 
@@ -48,6 +48,36 @@ def load(path: str | Path, task: str | None = None) -> Task:
         if needed > rows:
             raise ValueError(f"{path}: its tokenizer has ids up to {needed - 1}, but its network only {rows} tokens")
     return (opened if task in (None, type(opened).__name__) else _opened_as(opened, str(task), path)).eval()
+
+
+def load_on(path: str | Path, provider: str = "auto", threads: int | None = None) -> Task:
+    """Opens a model that is to read text, where it is to run.
+
+    Args:
+        path: see `load`.
+        provider: ``cpu`` or ``cuda``; ``auto`` takes a CUDA device where there is one.
+        threads: of the CPU; all that are allowed by default.
+
+    Returns:
+        The task in evaluation mode, with a tokenizer, on its device.
+
+    Raises:
+        ValueError: when it can not be opened, has no tokenizer, or can not run there.
+    """
+    if provider not in ("auto", "cpu", "cuda"):
+        expected = nearest(provider, ["auto", "cpu", "cuda"])
+        raise ValueError(f"{path}: not a bundle, so it can not run on the provider {provider!r}{expected}")
+    cuda = torch.cuda.is_available()
+    if provider == "cuda" and not cuda:
+        raise ValueError("provider 'cuda' was asked for, but torch finds no CUDA device: see `plmlight doctor`")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    task = load(path)
+    if task.tokenizer is None:
+        raise ValueError(f"{path}: has no tokenizer, so it can not read text")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return task.to("cuda" if cuda and provider != "cpu" else "cpu")
 
 
 def _opened_as(opened: Task, task: str, path: str | Path) -> Task:
@@ -110,4 +140,6 @@ def _from_folder(folder: Path) -> Task:
         task.text_form = TextForm(prefixes=read_prefixes(folder))
     if (folder / "tokenizer.json").exists() or find_vocabulary(folder) is not None:
         task.tokenizer = load_tokenizer(folder)
+        if isinstance(task, plmlight.tasks.Seq2Seq):
+            task.target_tokenizer = load_target_tokenizer(folder)
     return task

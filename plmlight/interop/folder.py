@@ -16,7 +16,15 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 _PATTERNS = (
     *(CONFIG, "model*.safetensors", INDEX, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
-    *("vocab.txt", "*.model", "*.spm", "target_vocab.json", "modules.json", "1_Pooling/config.json"),
+    *(
+        "vocab.txt",
+        "*.model",
+        "*.spm",
+        "target_vocab.json",
+        "target_tokenizer.json",
+        "modules.json",
+        "1_Pooling/config.json",
+    ),
     "generation_config.json",
 )
 _HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"

@@ -16,11 +16,12 @@ from plmlight.interop.decoding import GENERATION, generation_config
 from plmlight.interop.family import HEAD, Family
 from plmlight.interop.folder import CONFIG, INDEX, WEIGHTS, write_weights
 from plmlight.nn import Network, config_of
-from plmlight.text import replace_folder, save_tokenizer, special_token_ids
+from plmlight.text import TARGET_TOKENIZER, replace_folder, save_tokenizer, special_token_ids
 
 _OURS = {CONFIG, WEIGHTS, INDEX, GENERATION} | {
     *("modules.json", "1_Pooling", "2_Normalize", "vocab.txt"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
+    *("source.spm", "target.spm", "target_vocab.json", TARGET_TOKENIZER),
 }
 
 
@@ -31,6 +32,7 @@ def write_folder(
     task: str | None = None,
     heads: Mapping[str, Tensor] | None = None,
     tokenizer: Tokenizer | None = None,
+    target_tokenizer: Tokenizer | None = None,
     files: Mapping[str, str] | None = None,
     decoding: Mapping[str, Any] | None = None,
     prefixes: Mapping[str, str] | None = None,
@@ -44,6 +46,7 @@ def write_folder(
         heads: the weights of the task beside its network by their names in it, without a head that is tied to the
             token table.
         tokenizer: goes along, and its special tokens into config.json.
+        target_tokenizer: of what is written, where it is another.
         files: texts that go along, by name.
         decoding: how a model that writes texts decodes, as fields of `plmlight.decoding.DecodingOptions`.
         prefixes: what is put before a source, by the name of its task.
@@ -87,7 +90,7 @@ def write_folder(
         (temporary / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         write_weights(temporary / WEIGHTS, weights)
         if tokenizer is not None:
-            save_tokenizer(tokenizer, temporary)
+            save_tokenizer(tokenizer, temporary, target_tokenizer)
         for name, text in files.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_text(text, encoding="utf-8")

@@ -30,6 +30,7 @@ def publish(task: Task, folder: str, files: Mapping[str, str] | None = None, pub
         task=name,
         heads=heads,
         tokenizer=task.tokenizer,
+        target_tokenizer=getattr(task, "target_tokenizer", None),
         files=files,
         decoding=getattr(task, "decoding_defaults", None),
         prefixes=None if form is None else form.prefixes,

@@ -2,7 +2,9 @@ from plmlight.text.files import file_hash, replace_file, replace_folder
 from plmlight.text.form import Frame, TextForm, frame
 from plmlight.text.nearest import nearest
 from plmlight.text.tokenizers import (
+    TARGET_TOKENIZER,
     document_separator,
+    load_target_tokenizer,
     load_tokenizer,
     save_tokenizer,
     special_token_ids,
@@ -14,12 +16,14 @@ from plmlight.text.training import TokenizerKind, train_tokenizer
 from plmlight.text.words import word_marks
 
 __all__ = [
+    "TARGET_TOKENIZER",
     "Frame",
     "TextForm",
     "TokenizerKind",
     "document_separator",
     "file_hash",
     "frame",
+    "load_target_tokenizer",
     "load_tokenizer",
     "nearest",
     "replace_file",

@@ -14,6 +14,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from plmlight.text.marian import SOURCE, build_marian
 from plmlight.text.sentencepiece import CONTROL, UNKNOWN, USER_DEFINED, SentencePiece, read_sentencepiece
 
 SENTENCEPIECE_NAMES = ("spiece.model", "sentencepiece.bpe.model", "sentencepiece.model")
@@ -38,10 +39,12 @@ def find_vocabulary(path: Path) -> Path | None:
         path: a folder, or such a file itself.
 
     Returns:
-        ``vocab.json``, ``vocab.txt`` or a SentencePiece model; None where there is none.
+        ``source.spm`` (Marian), ``vocab.json``, ``vocab.txt`` or a SentencePiece model; None where there is none.
     """
     if path.is_file():
         return path
+    if (path / SOURCE).exists():
+        return path / SOURCE
     named = [path / "vocab.json"] if (path / "merges.txt").exists() else []
     named += [path / "vocab.txt", *(path / name for name in SENTENCEPIECE_NAMES)]
     found = [file for file in named if file.exists()]
@@ -64,6 +67,8 @@ def build_tokenizer(file: Path) -> Tokenizer:
     config = _json(file.parent / "config.json") | _json(file.parent / "tokenizer_config.json")
     if file.suffix == ".json":
         tokenizer = _from_merges(file)
+    elif file.suffix == ".spm":
+        tokenizer = build_marian(file, _normalizers(read_sentencepiece(file), None, config))
     elif file.suffix == ".model":
         tokenizer = _from_sentencepiece(file, config)
     else:

@@ -62,7 +62,9 @@ def _parse(data: bytes) -> SentencePiece:
     for number, value in _fields(data):
         if number == 1:
             piece = dict(_fields(_bytes(value)))
-            pieces.append((_bytes(piece.get(1, b"")).decode(), struct.unpack("<f", _bytes(piece.get(2, bytes(4))))[0]))
+            score = struct.unpack("<f", _bytes(piece.get(2, bytes(4))))[0]
+            # nine digits tell all float32 apart, and stay the same through a tokenizer.json
+            pieces.append((_bytes(piece.get(1, b"")).decode(), float(f"{score:.9g}")))
             types.append(_int(piece.get(3, 1)))
         elif number == 2:
             trainer.update(_fields(_bytes(value)))

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from plmlight.text.files import replace_file
+from plmlight.text.marian import TARGET, has_target
 from plmlight.text.published import SPECIAL_NAMES, build_tokenizer, find_vocabulary
+
+TARGET_TOKENIZER = "target_tokenizer.json"
+"""The tokenizer of what is written, where it is another than that of what is read."""
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
@@ -26,6 +30,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
             - ``vocab.txt``: BERT's WordPiece, lower-cased as ``tokenizer_config.json`` says, and where that is missing
               if the vocabulary has no capital letter;
             - ``spiece.model`` or another SentencePiece unigram ``.model``: T5's, ALBERT's, XLM-R's or a plain one;
+            - ``source.spm`` with ``vocab.json``: Marian's, of the source; see `load_target_tokenizer`;
             - ``vocab.json`` with ``merges.txt``: the byte-level BPE of GPT-2, or of RoBERTa if it has ``<mask>``; with
               pieces that end in ``</w>`` the lower-cased BPE of GPT-1 or XLM.
 
@@ -56,16 +61,40 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
+def load_target_tokenizer(folder: str | Path) -> Tokenizer | None:
+    """Opens the tokenizer of what a translation model writes.
+
+    Args:
+        folder: holds ``target_tokenizer.json``, or Marian's ``target.spm``.
+
+    Returns:
+        The tokenizer; None where what is read and what is written are cut alike.
+
+    Raises:
+        ValueError: when the file is not a tokenizer.
+    """
+    folder = Path(folder)
+    if (folder / TARGET_TOKENIZER).exists():
+        return load_tokenizer(folder / TARGET_TOKENIZER)
+    return load_tokenizer(folder / TARGET) if has_target(folder) else None
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, target: Tokenizer | None = None) -> None:
     """Writes a tokenizer so that this house, ``tokenizers`` and ``transformers.AutoTokenizer`` open it.
+
+    A target's tokenizer is what `load_target_tokenizer` opens. transformers knows one tokenizer for both: it reads
+    sources, and, where both share a vocabulary, what the model writes.
 
     Args:
         tokenizer: the tokenizer.
         folder: gets ``tokenizer.json`` and ``tokenizer_config.json``, and for a BPE of GPT-2's or GPT-1's kind also
             ``vocab.json`` and ``merges.txt``, for WordPiece ``vocab.txt``, which `load_tokenizer` reads back to the
             same tokens.
+        target: the tokenizer of what is written, where it is another: ``target_tokenizer.json``.
     """
     folder = Path(folder)
+    if target is not None:
+        _write(folder / TARGET_TOKENIZER, target.to_str(pretty=True))
     text = tokenizer.to_str(pretty=True)
     pipeline = json.loads(text)
     model, before = pipeline["model"], pipeline["pre_tokenizer"] or {}

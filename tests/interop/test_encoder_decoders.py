@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
     AutoModelForSeq2SeqLM,
+    AutoTokenizer,
     BartConfig,
     BartForConditionalGeneration,
     BartModel,
@@ -29,9 +30,11 @@ from transformers import (
 
 import plmlight
 from plmlight import T5, Seq2Seq, SpanCorruptionLM, Transformer
+from plmlight.cli.convert import main as convert
 from plmlight.interop import BART_FAMILY, MARIAN_FAMILY, MBART_FAMILY, MT5_FAMILY, T5_FAMILY, Family
 from plmlight.loading import write_checkpoint
 from plmlight.nn import config_of
+from tests.text.test_marian import marian
 
 V, D, LENGTH = 97, 24, 40
 FIRST = 3
@@ -425,3 +428,36 @@ def test_what_no_family_can_express_is_not_written(options: Any, message: str, t
     with pytest.raises(ValueError, match=message):
         task.save_pretrained(str(tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_translation_model_comes_with_both_tokenizers(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    rows = len(json.loads((marian(folder) / "vocab.json").read_text()))
+    ids = {"vocab_size": rows, "pad_token_id": rows - 1, "decoder_start_token_id": rows - 1}
+    task = opened(reference("marian", **ids), folder)
+    assert task.tokenizer is not None
+    assert task.target_tokenizer is not None
+    assert task.target_tokenizer.encode("das haus").ids != task.tokenizer.encode("das haus").ids
+    write_checkpoint(task, tmp_path / "x.ckpt")
+    plmlight.load(tmp_path / "x.ckpt").save_pretrained(str(tmp_path / "back"))  # type: ignore[operator]
+    again = plmlight.load(tmp_path / "back")
+    assert isinstance(again, Seq2Seq)
+    assert again.tokenizer is not None
+    assert again.target_tokenizer is not None
+    assert again.tokenizer.to_str() == task.tokenizer.to_str()
+    assert again.target_tokenizer.to_str() == task.target_tokenizer.to_str()
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "back")
+    text = "naive facade belive."
+    assert theirs(text)["input_ids"] == task.tokenizer.encode(text).ids
+    written = task.target_tokenizer.encode("das haus ist groß").ids
+    assert theirs.decode(written, skip_special_tokens=True) == "das haus ist groß"
+
+
+def test_both_ways_from_the_command_line(tmp_path: Path) -> None:
+    reference("t5, 1.1").save_pretrained(tmp_path / "theirs")
+    assert convert("convert", [str(tmp_path / "theirs"), "--output", str(tmp_path / "x.ckpt")]) == 0
+    assert convert("convert", [str(tmp_path / "x.ckpt"), "--output", str(tmp_path / "back")]) == 0
+    before, after = weights(tmp_path / "theirs"), weights(tmp_path / "back")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
