@@ -91,7 +91,7 @@ def _target_length(config: Namespace, task: Task | None) -> int | None:
     if task is not None:
         length: int | None = getattr(task.network, "target_max_length", None)
         return length
-    return _max_length(config.model)
+    return _max_length(config.model, "decoder")
 
 
 def _source_length(config: Namespace, task: Task | None, name: str, endless: bool) -> int | None:
@@ -192,12 +192,15 @@ def _arguments(owner: Any, name: str) -> Namespace | None:
     return inner.get("init_args") if isinstance(inner, Namespace) else None
 
 
-def _max_length(model: Namespace) -> int | None:
-    """How much the network reads, without building it; None where it does not say."""
-    network = _arguments(model, "network")
+def _max_length(model: Namespace, side: str = "encoder") -> int | None:
+    """How much the network, or one side of a pair, reads, without building it; None where it does not say."""
+    holder, network = model, _arguments(model, "network")
+    name = "network"
+    if network is not None and isinstance(network.get(side), Namespace):
+        holder, network, name = model.init_args.network, _arguments(model.init_args.network, side), side
     if network is None:
         return None
-    owner = getattr(locate(model.init_args.network.class_path), "__self__", None)  # GPT, of GPT.from_pretrained
+    owner = getattr(locate(holder.init_args[name].class_path), "__self__", None)  # GPT, of GPT.from_pretrained
     if isinstance(owner, type) and issubclass(owner, Pretrained):
         length: int | None = stored_arguments(owner, network.folder).get("max_length")
     else:

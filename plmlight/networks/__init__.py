@@ -2,9 +2,10 @@ from plmlight.networks.albert import ALBERT
 from plmlight.networks.bert import BERT
 from plmlight.networks.gpt import GPT
 from plmlight.networks.lstm_seq2seq import LSTMSeq2Seq
+from plmlight.networks.pair import EncoderDecoderPair
 from plmlight.networks.roberta import RoBERTa
 from plmlight.networks.t5 import T5
 from plmlight.networks.transformer import Transformer
 from plmlight.networks.xlm import XLM
 
-__all__ = ["ALBERT", "BERT", "GPT", "T5", "XLM", "LSTMSeq2Seq", "RoBERTa", "Transformer"]
+__all__ = ["ALBERT", "BERT", "GPT", "T5", "XLM", "EncoderDecoderPair", "LSTMSeq2Seq", "RoBERTa", "Transformer"]

@@ -21,6 +21,8 @@ from plmlight.nn import (
     Stack,
     TransformerLayer,
     bias_of,
+    build,
+    config_of,
     initialise,
     positions_of,
     scale_residuals,
@@ -88,7 +90,7 @@ class GPT(Pretrained, Decoder):
         if not windows or any(window is not None and window < 1 for window in windows):
             raise ValueError(f"windows {list(windows)}: expected positive lengths or null, at least one")
         self.num_layers, self.num_heads, self.head_dim = num_layers, num_heads, divided(d_model, num_heads)
-        self.windows = tuple(windows)
+        self.windows, self.memory_dim = tuple(windows), memory_dim
         self.token_table = nn.Embedding(vocab_size, d_model)
         self.positions: nn.Module | None = None
         if positions == "learned":
@@ -127,20 +129,44 @@ class GPT(Pretrained, Decoder):
             )
 
     @classmethod
-    def from_pretrained(cls, folder: str, dropout: float | None = None) -> GPT:
+    def from_pretrained(cls, folder: str, dropout: float | None = None, memory_dim: int | None = None) -> GPT:
         """Starts from trained weights.
 
         Args:
             folder: a Hugging Face folder or hub id of the openai-gpt or gpt2 family, or a checkpoint with a GPT in it.
             dropout: replaces the one that is written there.
+            memory_dim: the width of an encoder's output to attend to, by matrices that start anew where none are there.
 
         Returns:
             The network.
 
         Raises:
-            ValueError: when there is no such network, or its weights do not fit.
+            ValueError: when there is no such network, its weights do not fit, or it attends to another width.
         """
-        return load_network(cls, folder, dropout)
+        network = load_network(cls, folder, dropout)
+        return network if memory_dim in (None, network.memory_dim) else network.attending(memory_dim, folder)
+
+    def attending(self, memory_dim: int, where: str = "the network") -> GPT:
+        """The same network with attention to a memory in each layer, whose weights are new.
+
+        Args:
+            memory_dim: the width of the memory.
+            where: what to call this network in an error.
+
+        Returns:
+            Another network, which shares no weights with this one.
+
+        Raises:
+            ValueError: when it attends to a memory already.
+        """
+        if self.memory_dim is not None:
+            raise ValueError(f"{where} attends to vectors {self.memory_dim} wide, not {memory_dim}")
+        config = config_of(self)
+        made: GPT = build({**config, "init_args": {**config["init_args"], "memory_dim": memory_dim}})
+        missing, extra = made.load_state_dict(self.state_dict(), strict=False)
+        assert not extra
+        assert all(".cross_attention" in name for name in missing)
+        return made
 
     @property
     def token_embedding(self) -> nn.Embedding:
@@ -165,9 +191,12 @@ class GPT(Pretrained, Decoder):
         masks, positions = self.masks(length, past, attention_mask, input_ids.device)
         x = self.embed(input_ids, positions)  # [B, T, D]
         cross = None
-        if memory is not None and memory_mask is not None:
-            own = torch.ones_like(input_ids) if attention_mask is None else attention_mask[:, past:]
-            cross = Mask(bias_of(sees_document(own, memory_mask), x.dtype))
+        if memory_mask is not None and self.memory_dim is not None:
+            if attention_mask is None:
+                seen = (memory_mask > 0)[:, None, :].expand(-1, length, -1)  # [B, T, S]
+            else:
+                seen = sees_document(attention_mask[:, past:], memory_mask)
+            cross = Mask(bias_of(seen, x.dtype))
         x, cache = self.stack(x, masks, positions, cache, memory, cross)
         return self.norm(x), cache
 

@@ -81,6 +81,9 @@ class Encoder(Network):
 class Decoder(Network):
     """A network that reads left to right and can go on where it stopped."""
 
+    memory_dim: int | None = None
+    """The width of the memory that it attends to; None where it was built without."""
+
     @abstractmethod
     def forward(
         self,

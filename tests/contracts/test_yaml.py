@@ -1,5 +1,6 @@
 """Every YAML file is turned into the objects that it describes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 NETWORKS = [path for path in CONFIGS if path.parent.name == "network"]
 GPTS = [path for path in NETWORKS if path.stem.startswith("gpt")]
+SEQ2SEQ = [
+    path for path in NETWORKS if path.stem in ("bert2gpt-tiny", "lstm-seq2seq-tiny", "t5-tiny", "transformer-tiny")
+]
 TRAINING = [path for path in CONFIGS if path not in NETWORKS]
 RECIPES = sorted((ROOT / "export").rglob("*.yaml")) + sorted((ROOT / "plmlight").rglob("*.yaml"))
 LARGE = 200_000_000
@@ -51,13 +55,22 @@ class Built(TrainingCLI):
 @pytest.mark.parametrize("path", NETWORKS, ids=name)
 def test_a_network_is_built(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
-    cls = getattr(plmlight.networks, config["class_path"])
     assert "vocab_size" not in config["init_args"], "linked from the data, which an explicit value would contradict"
     with torch.device("meta"):
-        network = cls(vocab_size=50257, **config["init_args"])
+        network = made(config)
     if sum(parameter.numel() for parameter in network.parameters()) <= LARGE:
-        network = cls(vocab_size=50257, **config["init_args"])
+        network = made(config)
         assert not any(parameter.is_meta for parameter in network.parameters())
+
+
+def made(config: dict[str, Any]) -> torch.nn.Module:
+    """A network of its YAML, whose networks within, if any, have vocabularies of their own."""
+    arguments = config["init_args"]
+    inner = {key: made(value) for key, value in arguments.items() if isinstance(value, dict)}
+    if not inner:
+        arguments = {"vocab_size": 50257, **arguments}
+    network: torch.nn.Module = getattr(plmlight.networks, config["class_path"])(**{**arguments, **inner})
+    return network
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=name)
@@ -72,7 +85,16 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     words = [] if whole else ["--config", "base.yaml"]
     words += ["--data" if path.parent.name == "data" else "--config", str(path)]
     parallel = content.get("data", {}).get("class_path") == "ParallelCorpus"
-    words += ["--data.files", "parallel.tsv" if parallel else "text.txt", "--data.cache_folder", "cache"]
+    given = content.get("data", {}).get("init_args", {})
+    words += [
+        word for name in ("validation_files", "test_files") if name in given for word in (f"--data.{name}", "null")
+    ]
+    files = "parallel.tsv" if parallel else "text.txt"
+    if "source_field" in given:
+        names, files = (given["source_field"], given["target_field"]), "parallel.jsonl"
+        records = [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
+        (tmp_path / files).write_text("".join(json.dumps(record) + "\n" for record in records))
+    words += ["--data.files", files, "--data.cache_folder", "cache"]
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
@@ -86,10 +108,11 @@ class Parsed(TrainingCLI):
 
 
 @pytest.mark.parametrize("usage", ["recipe", "shell"])
-@pytest.mark.parametrize("path", [NETWORKS[0], GPTS[0], GPTS[-1], NETWORKS[-1]], ids=name)
+@pytest.mark.parametrize("path", [NETWORKS[0], GPTS[0], GPTS[-1], NETWORKS[-1], *SEQ2SEQ], ids=name)
 def test_a_network_goes_into_a_recipe(path: Path, usage: str, tmp_path: Path) -> None:
     recipe = yaml.safe_load(BASE)
-    recipe["model"] = {"class_path": "CausalLM" if path in GPTS else "MaskedLM", "init_args": {}}
+    task = "CausalLM" if path in GPTS else "Seq2Seq" if path in SEQ2SEQ else "MaskedLM"
+    recipe["model"] = {"class_path": task, "init_args": {}}
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / path.name).write_text(path.read_text())
     (tmp_path / "pretrain").mkdir()
@@ -102,6 +125,8 @@ def test_a_network_goes_into_a_recipe(path: Path, usage: str, tmp_path: Path) ->
     network = Parsed("fit", words).config.model.init_args.network
     content = yaml.safe_load(path.read_text())
     assert network.class_path == f"plmlight.{content['class_path']}"
+    if "encoder" in content["init_args"]:
+        network, content = network.init_args.encoder, content["init_args"]["encoder"]
     assert network.init_args.d_model == content["init_args"]["d_model"]
 
 
@@ -113,6 +138,6 @@ def test_an_export_recipe_is_read(path: Path) -> None:
 def test_no_yaml_is_left_out() -> None:
     everywhere = [path for top in ("configs", "export", "plmlight") for path in (ROOT / top).rglob("*.y*ml")]
     assert len(NETWORKS) + len(TRAINING) + len(RECIPES) == len(everywhere)
-    assert len(NETWORKS) == 52
+    assert len(NETWORKS) == 54
     assert TRAINING
     assert RECIPES

@@ -117,6 +117,31 @@ def test_a_recurrent_networks_parameters_are_as_many_as_those_of_torchs_layers(n
     assert (ours.num_layers, ours.d_model, ours.decoder.input_feeding) == (layers, width, True)
 
 
+PAIRS = {
+    # name: layers, width, heads, positions of the decoder
+    "bert2gpt-base": (12, 768, 12, 1024),
+    "bert2gpt-tiny": (2, 128, 2, 512),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pairs_parameters_are_as_many_as_the_references(name: str) -> None:
+    layers, width, heads, positions = PAIRS[name]
+    content = (CONFIGS / f"{name}.yaml").read_text()
+    sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads}
+    writing = {"n_layer": layers, "n_embd": width, "n_head": heads, "n_positions": positions}
+    config = yaml.safe_load(content)["init_args"]
+    with torch.device("meta"):
+        encoder = BertModel(BertConfig(intermediate_size=4 * width, **sizes), add_pooling_layer=False)
+        decoder = GPT2Model(GPT2Config(add_cross_attention=True, **writing))
+        sides = {k: getattr(plmlight, side["class_path"])(**side["init_args"]) for k, side in config.items()}
+        ours = plmlight.EncoderDecoderPair(**sides)
+    assert number(ours) == number(encoder) + number(decoder)
+    assert f"{number(ours):,} parameters" in " ".join(content.replace("# ", "").split())
+    assert (ours.vocab_size, ours.target_vocab_size) == (30522, 50257)
+    assert (ours.max_length, ours.target_max_length) == (512, positions)
+
+
 def encoder_decoder(name: str) -> int:
     """How many parameters the reference has."""
     vocab_size, layers, width, heads, inner, head_width = ENCODER_DECODERS[name]
@@ -218,4 +243,4 @@ def test_the_parameters_are_as_many_as_the_references(name: str) -> None:
 
 
 def test_every_config_is_compared() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*SIZES, *ENCODERS, *ENCODER_DECODERS, *RECURRENT}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*SIZES, *ENCODERS, *ENCODER_DECODERS, *RECURRENT, *PAIRS}
