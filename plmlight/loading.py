@@ -47,6 +47,10 @@ def load(path: str | Path, task: str | None = None) -> Task:
         needed, rows = vocabulary_size(opened.tokenizer), opened.network.vocab_size
         if needed > rows:
             raise ValueError(f"{path}: its tokenizer has ids up to {needed - 1}, but its network only {rows} tokens")
+    if isinstance(opened, plmlight.tasks.Seq2Seq) and opened.target_tokenizer is not None:
+        needed, rows = vocabulary_size(opened.target_tokenizer), opened.network.target_vocab_size
+        if needed > rows:
+            raise ValueError(f"{path}: its target's tokenizer has ids up to {needed - 1}, but its network only {rows}")
     return (opened if task in (None, type(opened).__name__) else _opened_as(opened, str(task), path)).eval()
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
 import plmlight
 from plmlight import T5, Seq2Seq
-from plmlight.decoding import DecodingOptions
+from plmlight.decoding import DecodingOptions, generate
 from plmlight.interop import generation_config, read_decoding, read_prefixes
 from plmlight.tasks import TorchSequenceModel
 from plmlight.text import TextForm
+from tests.interop.test_encoder_decoders import reference
 
 
 def wrote(folder: Path, name: str = "generation_config.json", **values: Any) -> Path:
@@ -144,6 +145,47 @@ def test_a_folder_and_a_checkpoint_keep_them(tmp_path: Path) -> None:
     written = theirs.generate(ids)[0, 1:].tolist()
     options = DecodingOptions(**again.decoding_defaults)
     model = TorchSequenceModel(again)
-    (found,) = plmlight.decoding.generate(model.read(ids.tolist()), [[0]], options)[0]
+    (found,) = generate(model.read(ids.tolist()), [[0]], options)[0]
     assert found.token_ids == written
     assert written
+
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "marian": {"num_beams": 3, "bad_words_ids": [[96]], "forced_eos_token_id": 0, "max_length": 12},
+    "bart": {
+        "num_beams": 4,
+        "early_stopping": True,
+        "length_penalty": 2.0,
+        "no_repeat_ngram_size": 2,
+        "min_length": 5,
+        "max_length": 14,
+        "forced_bos_token_id": 0,
+        "forced_eos_token_id": 2,
+    },
+    "mbart": {"forced_bos_token_id": 5, "max_length": 9, "decoder_start_token_id": 2},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@torch.no_grad()
+def test_a_published_model_writes_what_transformers_writes(name: str, tmp_path: Path) -> None:
+    theirs = reference(name)
+    if name == "marian":
+        theirs.final_logits_bias[0, 96] = 9.0  # so that the padding would be written, if it were not suppressed
+    theirs.save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").unlink()
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | PUBLISHED[name]))
+    task = plmlight.load(tmp_path)
+    assert isinstance(task, Seq2Seq)
+    keys = ("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id")
+    settings = {**{key: config[key] for key in keys}, **PUBLISHED[name]}
+    ids = torch.randint(3, 90, (3, 7))
+    expected = theirs.generate(ids, generation_config=GenerationConfig(**settings))
+    model, options = TorchSequenceModel(task), DecodingOptions(**task.decoding_defaults)
+    start = [[model.decoder_start_token_id]] * 3
+    found = [best.token_ids for best, *_ in generate(model.read(ids.tolist()), start, options)]
+    (eos,) = options.eos_token_ids
+    rows = [row[1:] for row in expected.tolist()]
+    assert found == [row[: row.index(eos) + 1] if eos in row else row for row in rows]
+    assert min(map(len, found)) > 3

@@ -454,6 +454,15 @@ def test_a_translation_model_comes_with_both_tokenizers(tmp_path: Path) -> None:
     assert theirs.decode(written, skip_special_tokens=True) == "das haus ist groß"
 
 
+def test_tokenizers_have_to_fit_the_networks_tables(tmp_path: Path) -> None:
+    rows = len(json.loads((marian(tmp_path, apart=True) / "target_vocab.json").read_text()))
+    options = {"vocab_size": 200, "decoder_vocab_size": rows - 1, "pad_token_id": 9, "decoder_start_token_id": 9}
+    reference("marian, two vocabularies", **options).save_pretrained(tmp_path)
+    message = f"its target's tokenizer has ids up to {rows - 1}, but its network only {rows - 1}$"
+    with pytest.raises(ValueError, match=message):
+        plmlight.load(tmp_path)
+
+
 def test_both_ways_from_the_command_line(tmp_path: Path) -> None:
     reference("t5, 1.1").save_pretrained(tmp_path / "theirs")
     assert convert("convert", [str(tmp_path / "theirs"), "--output", str(tmp_path / "x.ckpt")]) == 0
