@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from plmlight.cli.arguments import OneLineErrors, parse, parser
+from plmlight.cli.infer import add_decoding_options
+from plmlight.cli.infer_models import one_line_warnings
+from plmlight.decoding import DecodingOptions
 from plmlight.text import replace_file
 
 if TYPE_CHECKING:
@@ -19,8 +22,15 @@ if TYPE_CHECKING:
 DESCRIPTION = """Measures a bundle, a checkpoint, a Hugging Face folder or a hub id on data, with bootstrap intervals.
 perplexity and bits-per-byte: language models that read left to right, every token with as much before it as the model
 reads. pseudo-perplexity: masked language models, each token hidden in turn. similarity: rank correlation of the cosines
-of two texts' vectors with given scores. Example:
+of two texts' vectors with given scores. generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an
+encoder-decoder writes, decoded as asked for, and in torch the loss and perplexity of what it should have written.
+Examples:
+python -m plmlight evaluate bundles/de-en --data test.de test.en --metrics bleu chrf --num_beams 4 --texts written.jsonl
 python -m plmlight evaluate runs/last.ckpt --data test.txt --baseline runs/other.ckpt --output result.json"""
+
+SIDES = ("source", "target")
+_DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions) if field.name != "seed")
+"""What decides how texts are written; the seed is that of the bootstrap."""
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -37,8 +47,10 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: when a model or the data can not be read, or the metric does not fit the model.
     """
     chosen = parse(_parser(command), argv)
+    decoding = {name: chosen[name] for name in _DECODING if chosen[name] is not None}
+    DecodingOptions(**decoding)  # before a model loads
 
-    from plmlight.evaluation import Bootstrap, Columns, Settings, evaluate, open_model
+    from plmlight.evaluation import Bootstrap, Columns, Generation, Settings, evaluate, open_model
 
     settings = Settings(
         metric=chosen.metric,
@@ -46,6 +58,13 @@ def main(command: str, argv: list[str]) -> int:
         document=chosen.document,
         columns=Columns(chosen.sentence1, chosen.sentence2, chosen.score),
         limit=chosen.limit,
+        generation=Generation(
+            tuple(chosen.metrics or ("bleu", "chrf")),
+            _fields(chosen.source_field, chosen.target_field),
+            chosen.reverse,
+            chosen.task_prefix,
+            decoding,
+        ),
         context=chosen.context,
         stride=chosen.stride,
         prefix=chosen.prefix,
@@ -55,23 +74,40 @@ def main(command: str, argv: list[str]) -> int:
     running = (chosen.provider, chosen.threads, chosen.graph)
 
     def opened(name: str) -> Opened:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model = open_model(name, *running)
-        for warning in caught:
-            print(f"plmlight {command}: {warning.message}", file=sys.stderr)
-        return model
+        with one_line_warnings(command):
+            return open_model(name, *running)
 
     model = opened(chosen.model)
     baseline = opened(chosen.baseline) if chosen.baseline is not None else None
-    with _progress(f"Evaluating {chosen.model}") as advance:
+    for one in (model, baseline):
+        if one is not None and one.task != "Seq2Seq":
+            _refuse_foreign(one.name, one.task, chosen, decoding)
+    with _progress(f"Evaluating {chosen.model}") as advance, one_line_warnings(command):
         result = evaluate(model, chosen.data, settings, baseline, advance)
+    texts = result.pop("texts", [])
+    result.get("baseline", {}).pop("texts", None)
     _show(result)
+    if chosen.texts is not None:
+        with replace_file(chosen.texts, "w") as handle:
+            handle.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in texts)
+        print(f"{chosen.texts}: {len(texts)} texts with their sources and references", file=sys.stderr)
     if chosen.output is not None:
         with replace_file(chosen.output, "w") as handle:
             handle.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
         print(f"{chosen.output}: the numbers, and all that led to them", file=sys.stderr)
     return 0
+
+
+def _fields(source: str | None, target: str | None) -> tuple[str, str] | None:
+    return None if source is target is None else (source or SIDES[0], target or SIDES[1])
+
+
+def _refuse_foreign(name: str, task: str, chosen: Any, decoding: Mapping[str, Any]) -> None:
+    """Refuses what only a generation has."""
+    own = ("metrics", "texts", "source_field", "target_field", "reverse", "task_prefix")
+    given = [*decoding, *(option for option in own if chosen[option] not in (None, False))]
+    if given:
+        raise ValueError(f"{name}: is a {task}, which writes no texts: --{given[0]} is for encoder-decoders")
 
 
 def _parser(command: str) -> OneLineErrors:
@@ -83,13 +119,31 @@ def _parser(command: str) -> OneLineErrors:
         type=str,
         nargs="+",
         required=True,
-        help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs",
+        help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs; for generation two "
+        "files of lines, one of two columns (source, tab, reference), or one with fields (.jsonl, .csv, .parquet)",
     )
     add(
         "--metric",
         type=str | None,
         default=None,
-        help="perplexity, bits-per-byte, pseudo-perplexity or similarity; by default what fits the model",
+        help="perplexity, bits-per-byte, pseudo-perplexity, similarity or generation; by default what fits the model",
+    )
+    add(
+        "--metrics",
+        type=str,
+        nargs="+",
+        default=None,
+        help="of generation: bleu, bleu_zh, chrf, rouge, rouge_zh, exact_match, distinct (usual: bleu chrf)",
+    )
+    add("--texts", type=str | None, default=None, help="write source, hypothesis and reference to this JSON-lines file")
+    add("--source_field", type=str | None, default=None, help="the field of a source (usual: source)")
+    add("--target_field", type=str | None, default=None, help="the field of a reference (usual: target)")
+    add("--reverse", action="store_true", help="take the second file, column or field for the source")
+    add(
+        "--task_prefix",
+        type=str | None,
+        default=None,
+        help="the name of the task that the model is asked for",
     )
     add("--baseline", type=str | None, default=None, help="another model, to be compared with on the same data")
     add("--output", type=str | None, default=None, help="write the numbers and all that led to them to this JSON file")
@@ -119,6 +173,7 @@ def _parser(command: str) -> OneLineErrors:
     add("--provider", type=str, default="auto", help="auto, cpu, cuda or tensorrt")
     add("--threads", type=int | None, default=None, help="threads of the CPU; all allowed by default")
     add("--graph", type=str | None, default=None, help="of a bundle: in_place or portable")
+    add_decoding_options(options, _DECODING)
     return options
 
 

@@ -73,24 +73,26 @@ def main(command: str, argv: list[str]) -> int:
     return 0
 
 
-def add_decoding_options(arguments: OneLineErrors) -> None:
+def add_decoding_options(arguments: OneLineErrors, names: Sequence[str] = DECODING) -> None:
     """Gives a parser a flag for each field of `DecodingOptions`, with the help that its docstring has for it.
 
     Args:
         arguments: the parser. A flag that is not given has the value None: the model's own default holds.
+        names: of the fields.
     """
     parsed = docstring_parser.parse(DecodingOptions.__doc__ or "")
     help_of = {item.arg_name: " ".join((item.description or "").split()) for item in parsed.params}
     types = typing.get_type_hints(DecodingOptions)
-    for field in dataclasses.fields(DecodingOptions):
+    for field in (each for each in dataclasses.fields(DecodingOptions) if each.name in names):
         usual = f" (usual: {field.default})" if field.default not in (None, ()) else ""
         more = "; of masked language models: how many tokens a mask gets (usual: 5)" if field.name == "top_k" else ""
         text = f"{help_of[field.name].rstrip('.')}{usual}{more}".replace("%", "%%")
         flag = f"--{field.name}"
-        kind = {"stop": str, "eos_token_id": int, "early_stopping": _early_stopping}.get(field.name, types[field.name])
+        own = {"stop": str, "eos_token_id": int, "suppress_tokens": int, "early_stopping": _early_stopping}
+        kind = own.get(field.name, types[field.name])
         if field.name == "stop":
             arguments.add_argument(flag, action="append", type=kind, help=f"{text}; repeatable")
-        elif field.name == "eos_token_id":
+        elif field.name in ("eos_token_id", "suppress_tokens"):
             arguments.add_argument(flag, nargs="+", type=kind, help=text)
         elif kind is bool:
             arguments.add_argument(flag, action="store_true", default=None, help=text)

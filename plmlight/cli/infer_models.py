@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from plmlight.decoding import DecodingOptions, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
-from plmlight.text import nearest
 
 Answering = TextGenerator | SequenceGenerator | MaskFiller | TextEmbedder
 
@@ -57,9 +56,7 @@ def one_line_warnings(command: str) -> Iterator[None]:
 
 
 def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
-    import torch
-
-    from plmlight.loading import load
+    from plmlight.loading import load_on
     from plmlight.tasks import (
         CausalLM,
         MaskedLM,
@@ -72,20 +69,8 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
     )
     from plmlight.text import special_token_ids
 
-    if provider not in ("auto", "cpu", "cuda"):
-        expected = nearest(provider, ["auto", "cpu", "cuda"])
-        raise ValueError(f"{name}: not a bundle, so it can not run on the provider {provider!r}{expected}")
-    cuda = torch.cuda.is_available()
-    if provider == "cuda" and not cuda:
-        raise ValueError("provider 'cuda' was asked for, but torch finds no CUDA device: see `plmlight doctor`")
-    task = load(name)
-    if task.tokenizer is None:
-        raise ValueError(f"{name}: has no tokenizer, so it can not read text")
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, not {threads}")
-        torch.set_num_threads(threads)
-    task.to("cuda" if cuda and provider != "cpu" else "cpu")
+    task = load_on(name, provider, threads)
+    assert task.tokenizer is not None
     if isinstance(task, MaskedLM):
         return MaskFiller(TorchMaskedModel(task), task.tokenizer)
     if isinstance(task, SentenceEmbedding):

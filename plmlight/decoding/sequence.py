@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -55,6 +55,7 @@ class SequenceGenerator:
         batch_size: int = 8,
         prefix: str | None = None,
         beginnings: Sequence[str] | None = None,
+        progress: Callable[[int], None] = lambda done: None,
         **changes: Any,
     ) -> list[list[Hypothesis]]:
         """Answers texts.
@@ -66,6 +67,7 @@ class SequenceGenerator:
                 the answers only as far as the model's arithmetic depends on the batch.
             prefix: the name of the task that the model is asked for; see `plmlight.text.TextForm.source`.
             beginnings: for each source what its answer begins with; the answer is what comes behind it.
+            progress: is told, after each batch, how many more sources are answered.
             **changes: fields of `DecodingOptions` that replace those of ``options``.
 
         Returns:
@@ -78,8 +80,9 @@ class SequenceGenerator:
         if beginnings is not None and len(beginnings) != len(texts):
             raise ValueError(f"{len(texts)} texts came with {len(beginnings)} beginnings")
         sources = [self.encode(text, prefix) for text in texts]
-        prompts = [self._prompt(text) for text in beginnings or [""] * len(texts)]
-        fitted = self._fit(sources, settled)
+        begun = zip(beginnings or [""] * len(texts), settled, strict=True)
+        prompts = [self._prompt(text, option) for text, option in begun]
+        fitted = self._fitted(sources, settled)
         answers: list[list[Hypothesis]] = [[] for _ in texts]
         for places in batches([len(source) for source in fitted], batch_size):
             found = generate(
@@ -91,6 +94,7 @@ class SequenceGenerator:
             )
             for place, answer in zip(places, found, strict=True):
                 answers[place] = answer
+            progress(len(places))
         return answers
 
     def write(
@@ -112,7 +116,7 @@ class SequenceGenerator:
         if not sources:
             return []
         settled = settle(options, self.options, changes)
-        fitted = self._fit(sources, [settled] * len(sources))
+        fitted = self._fitted(sources, [settled] * len(sources))
         prompts = [[self.model.decoder_start_token_id]] * len(sources)
         return generate(self.model.read(fitted), prompts, settled, self.target_tokenizer)
 
@@ -141,8 +145,8 @@ class SequenceGenerator:
             ValueError: as `generate`, and for options that make several answers.
         """
         settled = settle(options, self.options, changes)
-        fitted = self._fit([self.encode(text, prefix)], [settled])
-        return stream(self.model.read(fitted), self._prompt(beginning), settled, self.target_tokenizer)
+        fitted = self._fitted([self.encode(text, prefix)], [settled])
+        return stream(self.model.read(fitted), self._prompt(beginning, settled), settled, self.target_tokenizer)
 
     def encode(self, text: str, prefix: str | None = None) -> list[int]:
         """The tokens of a source.
@@ -161,31 +165,46 @@ class SequenceGenerator:
         ids = self.tokenizer.encode(self.text_form.source(text, prefix), add_special_tokens=False).ids
         return [*opening, *ids, *closing]
 
-    def _prompt(self, beginning: str) -> list[int]:
-        opening: tuple[int, ...] = ()
-        ids: list[int] = []
-        if beginning:
-            opening = frame(self.target_tokenizer).opening
-            ids = self.target_tokenizer.encode(beginning, add_special_tokens=False).ids
-        return [self.model.decoder_start_token_id, *opening, *ids]
+    def fit(self, number: int, source: Sequence[int], options: DecodingOptions) -> Sequence[int]:
+        """A source as the model can read it.
 
-    def _fit(self, sources: Sequence[Sequence[int]], options: Sequence[DecodingOptions]) -> list[Sequence[int]]:
-        """The sources as the model can read them."""
+        Args:
+            number: its place, for the message.
+            source: token ids.
+            options: whether it may be cut.
+
+        Returns:
+            The source, or what is left of it: its beginning, or of a dialogue its end.
+
+        Raises:
+            ValueError: when it is too long and may not be cut.
+        """
         limit = self.model.max_source_length
-        if limit is None:
-            return list(sources)
-        fitted: list[Sequence[int]] = []
-        cut = 0
-        for number, (source, option) in enumerate(zip(sources, options, strict=True)):
-            if len(source) > limit:
-                if not option.truncate_source:
-                    raise ValueError(
-                        f"source {number} has {len(source)} tokens, but the model reads at most {limit}: "
-                        "shorten it, or set truncate_source to cut it"
-                    )
-                source, cut = self._cut(source, limit), cut + 1
-            fitted.append(source)
+        if limit is None or len(source) <= limit:
+            return source
+        if not options.truncate_source:
+            raise ValueError(
+                f"source {number} has {len(source)} tokens, but the model reads at most {limit}: "
+                "shorten it, or set truncate_source to cut it"
+            )
+        return self._cut(source, limit)
+
+    def _prompt(self, beginning: str, options: DecodingOptions) -> list[int]:
+        """What the decoder reads before it writes; a beginning stands behind what the model would write before it."""
+        start = self.model.decoder_start_token_id
+        if not beginning:
+            return [start]
+        forced = options.forced_bos_token_id
+        opening = frame(self.target_tokenizer).opening if forced is None else (forced,)
+        return [start, *opening, *self.target_tokenizer.encode(beginning, add_special_tokens=False).ids]
+
+    def _fitted(self, sources: Sequence[Sequence[int]], options: Sequence[DecodingOptions]) -> list[Sequence[int]]:
+        """All sources as the model can read them; a warning counts those that were cut."""
+        pairs = zip(sources, options, strict=True)
+        fitted = [self.fit(number, *pair) for number, pair in enumerate(pairs)]
+        cut = sum(len(short) < len(long) for short, long in zip(fitted, sources, strict=True))
         if cut:
+            limit = self.model.max_source_length
             message = f"{cut} of {len(sources)} sources were longer than the {limit} tokens that the model reads: cut"
             warnings.warn(message, stacklevel=3)
         return fitted

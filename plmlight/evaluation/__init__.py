@@ -2,6 +2,7 @@
 
 from plmlight.evaluation.models import Opened, open_model
 from plmlight.evaluation.run import METRICS, Metric, Settings, evaluate
+from plmlight.evaluation.sequence import Generation, Writer
 from plmlight.evaluation.significance import Bootstrap, Comparison, Estimate, compare, estimate
 from plmlight.evaluation.similarity import Columns
 
@@ -11,9 +12,11 @@ __all__ = [
     "Columns",
     "Comparison",
     "Estimate",
+    "Generation",
     "Metric",
     "Opened",
     "Settings",
+    "Writer",
     "compare",
     "estimate",
     "evaluate",

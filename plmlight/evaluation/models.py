@@ -5,15 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 
 from plmlight import runtime
-from plmlight.decoding import MaskFiller, TextEmbedder, TextGenerator
+from plmlight.decoding import MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
 from plmlight.evaluation.causal import Scorer, StepScorer, TorchScorer
-from plmlight.loading import load
-from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Task, TorchEmbeddingModel, TorchMaskedModel
-from plmlight.text import nearest
+from plmlight.evaluation.sequence import Writer
+from plmlight.loading import load_on
+from plmlight.tasks import (
+    CausalLM,
+    MaskedLM,
+    SentenceEmbedding,
+    Seq2Seq,
+    Task,
+    TorchEmbeddingModel,
+    TorchMaskedModel,
+    TorchSequenceModel,
+)
+
+Model = Scorer | MaskFiller | TextEmbedder | Writer
 
 
 @dataclass(frozen=True)
@@ -22,15 +32,15 @@ class Opened:
 
     Attributes:
         name: where it came from.
-        task: what it does: ``CausalLM``, ``MaskedLM`` or ``SentenceEmbedding``.
-        tokenizer: its tokenizer.
+        task: what it does: ``CausalLM``, ``MaskedLM``, ``SentenceEmbedding`` or ``Seq2Seq``.
+        tokenizer: its tokenizer; of what it writes, where it reads another language.
         model: what does it.
     """
 
     name: str
     task: str
     tokenizer: Tokenizer
-    model: Scorer | MaskFiller | TextEmbedder
+    model: Model
 
 
 def open_model(name: str, provider: str = "auto", threads: int | None = None, graph: str | None = None) -> Opened:
@@ -56,23 +66,17 @@ def open_model(name: str, provider: str = "auto", threads: int | None = None, gr
 def _from_weights(name: str, provider: str, threads: int | None, graph: str | None) -> Opened:
     if graph is not None:
         raise ValueError(f"{name}: --graph chooses among a bundle's graphs, and this is no bundle")
-    if provider not in ("auto", "cpu", "cuda"):
-        expected = nearest(provider, ["auto", "cpu", "cuda"])
-        raise ValueError(f"{name}: not a bundle, so it can not run on the provider {provider!r}{expected}")
-    if provider == "cuda" and not torch.cuda.is_available():
-        raise ValueError("provider 'cuda' was asked for, but torch finds no CUDA device: see `plmlight doctor`")
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, not {threads}")
-        torch.set_num_threads(threads)
-    task = load(name)
-    if task.tokenizer is None:
-        raise ValueError(f"{name}: has no tokenizer, so it can not read text")
-    task.to("cuda" if torch.cuda.is_available() and provider != "cpu" else "cpu")
+    task = load_on(name, provider, threads)
+    assert task.tokenizer is not None
+    if isinstance(task, Seq2Seq):
+        target = task.target_tokenizer or task.tokenizer
+        options, form = task.decoding_options(), task.text_form
+        generator = SequenceGenerator(TorchSequenceModel(task), task.tokenizer, target, options, form)
+        return Opened(name, "Seq2Seq", target, Writer(generator, task))
     return Opened(name, type(task).__name__, task.tokenizer, _ready(name, task, task.tokenizer))
 
 
-def _ready(name: str, task: Task, tokenizer: Tokenizer) -> Scorer | MaskFiller | TextEmbedder:
+def _ready(name: str, task: Task, tokenizer: Tokenizer) -> Model:
     if isinstance(task, CausalLM):
         return TorchScorer(task)
     if isinstance(task, MaskedLM):
@@ -87,6 +91,8 @@ def _from_bundle(name: str, provider: str, threads: int | None, graph: str | Non
     task = str(bundle.bundle.manifest["task"])
     if isinstance(bundle, TextGenerator):
         return Opened(name, task, bundle.tokenizer, StepScorer(bundle.model))
+    if isinstance(bundle, SequenceGenerator):
+        return Opened(name, task, bundle.target_tokenizer, Writer(bundle))
     if isinstance(bundle, (MaskFiller, TextEmbedder)):
         return Opened(name, task, bundle.tokenizer, bundle)
     raise ValueError(f"{name}: a bundle of the task {task!r}, for which there is no metric")

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from plmlight import __version__
+from plmlight.data.parallel import parallel_sources
 from plmlight.data.readers import DocumentUnit
 from plmlight.data.sources import Source, resolve
 from plmlight.decoding import MaskFiller, TextEmbedder
@@ -19,21 +20,23 @@ from plmlight.evaluation.documents import read_documents
 from plmlight.evaluation.masked import measure_masked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.models import Opened
+from plmlight.evaluation.sequence import Generation, Writer, measure_generation
 from plmlight.evaluation.significance import Bootstrap, compare, estimate
 from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
 from plmlight.text import file_hash, nearest, special_token_ids, tokenizer_hash
 
-Metric = Literal["perplexity", "bits-per-byte", "pseudo-perplexity", "similarity"]
+Metric = Literal["perplexity", "bits-per-byte", "pseudo-perplexity", "similarity", "generation"]
 
 METRICS: dict[str, str] = {
     "perplexity": "CausalLM",
     "bits-per-byte": "CausalLM",
     "pseudo-perplexity": "MaskedLM",
     "similarity": "SentenceEmbedding",
+    "generation": "Seq2Seq",
 }
 """The task that each metric measures; the first of a task is its default."""
 
-PER_TOKEN = ("perplexity", "pseudo-perplexity")
+PER_TOKEN = ("perplexity", "pseudo-perplexity", "loss")
 """Numbers that can only be compared between models with the same tokenizer."""
 
 
@@ -47,6 +50,7 @@ class Settings:
         document: what a document is in plain text: by default the file, for pseudo-perplexity the line.
         columns: where a pair's texts and score are.
         limit: take only so many documents, or pairs.
+        generation: where sources and references stand, and how answers are written and scored.
         context: the most tokens to read at once; the model's length by default.
         stride: tokens that a window of a perplexity moves; half the context by default.
         prefix: begin each document with the tokenizer's first (or end-of-text) token, so that the first token of the
@@ -60,6 +64,7 @@ class Settings:
     document: DocumentUnit | None = None
     columns: Columns = dataclasses.field(default_factory=Columns)
     limit: int | None = None
+    generation: Generation = dataclasses.field(default_factory=Generation)
     context: int | None = None
     stride: int | None = None
     prefix: bool = True
@@ -93,13 +98,16 @@ def evaluate(
 
     Returns:
         What can be written as JSON: ``values`` by name with ``value``, ``low`` and ``high``; with a baseline also its
-        values and ``comparison``; and all that led to them: settings, counts, hashes of the data, versions.
+        values and ``comparison``; of a generation the ``texts``, each with ``source``, ``hypothesis`` and
+        ``reference``; and all that led to them: settings, counts, hashes of the data, versions.
 
     Raises:
         ValueError: when the metric is not the task's, the data can not be read, or the models can not be compared.
     """
     settings = settings or Settings()
     known = [name for name, task in METRICS.items() if task == model.task]
+    if not known:
+        raise ValueError(f"{model.name}: is a {model.task}, for which there is no metric")
     metric = settings.metric or known[0]
     if metric not in known:
         raise ValueError(f"{model.name}: is a {model.task}, which has no {metric}, but {' and '.join(known)}")
@@ -112,7 +120,8 @@ def evaluate(
         raise ValueError(
             f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
         )
-    sources = resolve(files)
+    written = isinstance(model.model, Writer)
+    sources = parallel_sources(files, settings.generation.fields is not None) if written else resolve(files)
     measured, used = _measure(model, sources, settings, advance)
     names = sorted(measured.statistics, key=lambda name: name != metric)
     bootstrap = settings.bootstrap
@@ -126,15 +135,20 @@ def evaluate(
         "intervals": {**drawn, **dataclasses.asdict(bootstrap)},
     }
     if baseline is not None:
-        other, _ = _measure(baseline, sources, settings, advance)
+        other, extra = _measure(baseline, sources, settings, advance)
+        names = [name for name in names if name in other.statistics]
         assert (other.units, other.count) == (measured.units, measured.count)
         values = {name: _plain(estimate(other.statistics[name], other.count, bootstrap)) for name in names}
         result["baseline"] = {"model": baseline.name, "values": values, "counts": dict(other.facts)}
+        if "texts" in extra:
+            result["baseline"]["texts"] = extra["texts"]
         result["comparison"] = {}
         for name in names:
             if same or name not in PER_TOKEN:
                 found = compare(measured.statistics[name], other.statistics[name], measured.count, bootstrap)
                 result["comparison"][name] = _plain(found)
+    if "texts" in used:
+        result["texts"] = used.pop("texts")
     result["data"] = [{"name": source.name, "sha256": _hash(source)} for source in sources]
     result["tokenizer_sha256"] = tokenizer_hash(model.tokenizer)
     result["settings"] = {**dataclasses.asdict(settings), **used, "metric": metric}
@@ -146,6 +160,8 @@ def _measure(
     model: Opened, sources: Sequence[Source], settings: Settings, advance: Advance
 ) -> tuple[Measurement, dict[str, Any]]:
     what, size = model.model, settings.batch_size
+    if isinstance(what, Writer):
+        return measure_generation(what, sources, settings.generation, settings.limit, size, advance)
     if isinstance(what, TextEmbedder):
         if len(sources) != 1:
             raise ValueError(f"similarity is measured on one file of pairs, not on {len(sources)}")
@@ -180,7 +196,7 @@ def _hash(source: Source) -> str:
 
 
 def _versions() -> dict[str, str]:
-    names = ("torch", "numpy", "scipy", "tokenizers")
+    names = ("torch", "numpy", "scipy", "tokenizers", "sacrebleu", "rouge-score")
     found = {"plmlight": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
     import onnxruntime
 

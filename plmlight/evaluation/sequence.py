@@ -1,0 +1,198 @@
+"""How good what a model writes is: its texts beside the expected ones, and the loss of these."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from plmlight.data.parallel import ParallelText
+from plmlight.data.sequences import SIDES
+from plmlight.data.sources import Source
+from plmlight.decoding import SequenceGenerator
+from plmlight.evaluation.measurement import Advance, Measurement, ratio
+from plmlight.evaluation.significance import Statistic
+from plmlight.heads.cross_entropy import IGNORED
+from plmlight.metrics import TextMetric, text_metrics
+from plmlight.tasks import Seq2Seq
+from plmlight.text import frame
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What is written, and what it is compared with.
+
+    Args:
+        metrics: see `plmlight.metrics.text_metrics`.
+        fields: the names of source and reference, for files that have fields.
+        reverse: take the second file, column or field for the source.
+        prefix: the name of the task that the model is asked for.
+        decoding: fields of `plmlight.decoding.DecodingOptions` that replace the model's own.
+
+    Raises:
+        ValueError: for an unknown metric.
+    """
+
+    metrics: Sequence[str] = ("bleu", "chrf")
+    fields: tuple[str, str] | None = None
+    reverse: bool = False
+    prefix: str | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        text_metrics(self.metrics)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A model that writes.
+
+    Attributes:
+        generator: writes.
+        task: scores references, where the model is one of torch.
+    """
+
+    generator: SequenceGenerator
+    task: Seq2Seq | None = None
+
+
+def measure_generation(
+    model: Writer,
+    sources: Sequence[Source],
+    settings: Generation,
+    limit: int | None = None,
+    batch_size: int = 16,
+    advance: Advance = lambda done, total: None,
+) -> tuple[Measurement, dict[str, Any]]:
+    """Writes an answer to each source and scores it.
+
+    Args:
+        model: writes.
+        sources: parallel text, as `plmlight.data.parallel.parallel_sources` finds it.
+        settings: what is written and how it is scored.
+        limit: take only so many pairs.
+        batch_size: sources that run together.
+        advance: is told the pairs that are done.
+
+    Returns:
+        The scores, and in torch the ``loss`` in nats a token of the references and its ``perplexity``; and the
+        ``texts``: ``source``, ``hypothesis`` and ``reference`` of each pair.
+
+    Raises:
+        ValueError: when the pairs can not be read, there is none, or a source is too long.
+    """
+    pairs = _pairs(sources, settings, limit)
+    advance(0, len(pairs))
+    answers = model.generator.generate(
+        [source for source, _ in pairs],
+        batch_size=batch_size,
+        prefix=settings.prefix,
+        progress=lambda done: advance(done, len(pairs)),
+        **settings.decoding,
+    )
+    references = [reference for _, reference in pairs]
+    hypotheses = [found[0].text for found in answers]
+    statistics: dict[str, Statistic] = {}
+    for metric in text_metrics(settings.metrics):
+        statistics |= text_statistics(metric, hypotheses, references)
+    facts = {"pairs": len(pairs), "tokens written": sum(len(found[0].token_ids) for found in answers)}
+    if model.task is not None:
+        losses, counts = _losses(model.task, model.generator, pairs, settings, batch_size)
+        statistics |= {"loss": ratio(losses, counts, 1.0), "perplexity": ratio(losses, counts)}
+        facts["tokens scored"] = int(counts.sum())
+    texts = [
+        {"source": source, "hypothesis": hypothesis, "reference": reference}
+        for (source, reference), hypothesis in zip(pairs, hypotheses, strict=True)
+    ]
+    return Measurement(statistics, "pairs", len(pairs), facts), {"texts": texts}
+
+
+def text_statistics(metric: TextMetric, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
+    """A metric's scores as functions of the pairs that are drawn.
+
+    Args:
+        metric: the metric.
+        hypotheses: what was written.
+        references: what was expected.
+
+    Returns:
+        A statistic a score. What is not additive is known for the whole only, and has no interval: a text that is drawn
+        twice adds no new n-grams, so samples of as many texts have fewer of them than the data.
+    """
+    whole = metric.sums(hypotheses, references)
+    names = list(whole)
+    pairs = zip(hypotheses, references, strict=True)
+    each = np.array([list(metric.sums([ours], [theirs]).values()) for ours, theirs in pairs])  # [N, K]
+    unit = np.arange(len(hypotheses))
+
+    def score(drawn: NDArray[np.int64], name: str) -> float:
+        if not metric.additive:
+            return metric.summarise(whole)[name] if np.array_equal(drawn, unit) else float("nan")
+        sums = np.bincount(drawn, minlength=len(unit)) @ each
+        return metric.summarise(dict(zip(names, sums.tolist(), strict=True)))[name]
+
+    def statistic(name: str) -> Statistic:
+        return lambda indices: np.array([score(drawn, name) for drawn in indices])
+
+    return {name: statistic(name) for name in metric.summarise(whole)}
+
+
+def _pairs(sources: Sequence[Source], settings: Generation, limit: int | None) -> list[tuple[str, str]]:
+    text = ParallelText(sources, settings.fields or SIDES, settings.reverse)
+    pairs: list[tuple[str, str]] = []
+    for pair in text.pairs():
+        if limit is not None and len(pairs) >= limit:
+            break
+        if pair != ("", ""):
+            pairs.append(pair)
+    if not pairs:
+        raise ValueError(f"{sources[0].name}: holds no pair of texts")
+    return pairs
+
+
+@torch.inference_mode()
+def _losses(
+    task: Seq2Seq,
+    generator: SequenceGenerator,
+    pairs: Sequence[tuple[str, str]],
+    settings: Generation,
+    batch_size: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The summed loss of each reference in nats, and its tokens, the end included."""
+    options = dataclasses.replace(generator.options, **settings.decoding)
+    opening, closing = frame(generator.target_tokenizer)
+    sources = [
+        generator.fit(number, generator.encode(source, settings.prefix), options)
+        for number, (source, _) in enumerate(pairs)
+    ]
+    targets = [
+        [*opening, *generator.target_tokenizer.encode(text, add_special_tokens=False).ids, *closing][
+            : generator.model.max_length
+        ]
+        for _, text in pairs
+    ]
+    losses = np.zeros(len(pairs))
+    order = sorted(range(len(pairs)), key=lambda place: -len(sources[place]) - len(targets[place]))
+    device = task.head.weight.device
+    for first in range(0, len(order), batch_size):
+        places = order[first : first + batch_size]
+        ids, mask = _padded([sources[place] for place in places], task.network.pad_token_id)
+        labels, _ = _padded([targets[place] for place in places], IGNORED)
+        ids, mask, labels = ids.to(device), mask.to(device), labels.to(device)
+        logits = task(ids, task.shift_right(labels), mask)["logits"].float()  # [B, T, V]
+        found = F.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")  # [B, T]
+        losses[places] = found.double().sum(1).cpu().numpy()
+    return losses, np.array([len(target) for target in targets])
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return ids, mask

@@ -1,0 +1,103 @@
+"""``evaluate`` of models that write."""
+
+import json
+from pathlib import Path
+
+import pytest
+import sacrebleu
+import torch
+
+from plmlight import cli
+from plmlight.loading import write_checkpoint
+from plmlight.networks import GPT, Transformer
+from plmlight.tasks import CausalLM, Seq2Seq
+from plmlight.text import train_tokenizer
+
+PAIRS = [(f"ein Hund {i} rennt", f"a dog {i} runs") for i in range(8)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generation")
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer([text for pair in PAIRS for text in pair], "unigram", 60)
+    size = tokenizer.get_vocab_size()
+    task = Seq2Seq(network=Transformer(size, d_model=16, num_layers=1, num_heads=2, d_ff=32, max_length=40))
+    task.tokenizer = tokenizer
+    write_checkpoint(task, folder / "ours.ckpt")
+    gpt = CausalLM(GPT(vocab_size=size, d_model=16, num_layers=1, num_heads=2, max_length=32))
+    gpt.tokenizer = tokenizer
+    write_checkpoint(gpt, folder / "gpt.ckpt")
+    (folder / "test.de").write_text("".join(f"{source}\n" for source, _ in PAIRS))
+    (folder / "test.en").write_text("".join(f"{target}\n" for _, target in PAIRS))
+    (folder / "short.en").write_text("a dog\n")
+    (folder / "long.tsv").write_text("ein Hund rennt " * 30 + "\ta dog\n")
+    (folder / "test.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS))
+    (folder / "test.jsonl").write_text("".join(json.dumps({"de": a, "en": b}) + "\n" for a, b in PAIRS))
+    return folder
+
+
+def test_scores_texts_and_numbers_are_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(folder / "test.de"), str(folder / "test.en")]
+    words = ["--num_beams", "2", "--max_new_tokens", "6", "--samples", "20", "--metrics", "bleu", "chrf", "distinct"]
+    output, texts = folder / "result.json", folder / "texts.jsonl"
+    written = ["--output", str(output), "--texts", str(texts)]
+    assert cli.main(["evaluate", str(folder / "ours.ckpt"), "--data", *files, *words, *written]) == 0
+    shown = capsys.readouterr().out
+    result = json.loads(output.read_text())
+    lines = [json.loads(line) for line in texts.read_text().splitlines()]
+    assert [(line["source"], line["reference"]) for line in lines] == PAIRS
+    wanted = sacrebleu.corpus_chrf([line["hypothesis"] for line in lines], [[target for _, target in PAIRS]]).score
+    assert result["values"]["chrf"]["value"] == wanted
+    assert list(result["values"]) == ["bleu", "chrf", "distinct_1", "distinct_2", "loss", "perplexity"]
+    assert result["values"]["distinct_1"]["low"] is None
+    assert "texts" not in result
+    assert result["settings"]["generation"]["decoding"] == {"num_beams": 2, "max_new_tokens": 6}
+    assert all(name in shown for name in ("bleu", "chrf", "perplexity", "8 pairs"))
+
+
+@pytest.mark.parametrize(
+    "data", [["test.tsv"], ["test.jsonl", "--source_field", "de", "--target_field", "en"], ["test.en", "test.de"]]
+)
+def test_files_of_all_kinds_are_read(folder: Path, data: list[str]) -> None:
+    paths = [str(folder / word) if word.startswith("test.") else word for word in data]
+    reverse = ["--reverse"] if data[0] == "test.en" else []
+    texts = folder / "read.jsonl"
+    words = ["--max_new_tokens", "2", "--samples", "0", "--texts", str(texts), *reverse]
+    assert cli.main(["evaluate", str(folder / "ours.ckpt"), "--data", *paths, *words]) == 0
+    lines = [json.loads(line) for line in texts.read_text().splitlines()]
+    assert [(line["source"], line["reference"]) for line in lines] == PAIRS
+
+
+def test_cut_sources_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", str(folder / "long.tsv"), "--max_new_tokens", "2", "--truncate_source"]
+    assert cli.main(["evaluate", str(folder / "ours.ckpt"), *words]) == 0
+    assert "1 of 1 sources were longer than the 40 tokens that the model reads: cut" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ours.ckpt", "--data", "test.de", "short.en"], "has 8 lines, but"),
+        (["ours.ckpt", "--data", "long.tsv"], "source 0 has"),
+        (["ours.ckpt", "--data", "test.tsv", "--metrics", "blue"], "no text metric 'blue'; did you mean 'bleu'"),
+        (["ours.ckpt", "--data", "test.tsv", "--num_beams", "2000"], "num_beams 2000 is beyond the vocabulary"),
+        (["ours.ckpt", "--data", "test.tsv", "--num_beams", "3", "--num_beam_groups", "2"], "is not a multiple of"),
+        (["ours.ckpt", "--data", "test.tsv", "--task_prefix", "en"], "prefix 'en' is unknown"),
+        (["ours.ckpt", "--data", "test.tsv", "--metric", "perplexity"], "is a Seq2Seq, which has no perplexity"),
+        (["ours.ckpt", "--data", "test.tsv", "--provider", "tensorrt"], "it can not run on the provider 'tensorrt'"),
+        (["gpt.ckpt", "--data", "test.de", "--num_beams", "2"], "which writes no texts: --num_beams is for"),
+        (["gpt.ckpt", "--data", "test.de", "--metrics", "bleu"], "which writes no texts: --metrics is for"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line(
+    folder: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = [str(folder / word) if (folder / word).is_file() else word for word in words]
+    output = folder / "bad.jsonl"
+    assert cli.main(["evaluate", *named, "--texts", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not output.exists()
