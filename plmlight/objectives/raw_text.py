@@ -76,9 +76,13 @@ class RawText(Objective):
             The rows, padding moved to their right.
 
         Raises:
-            ValueError: for rows of several documents that must not see each other.
+            ValueError: for texts with targets, or rows of several documents that must not see each other.
         """
         ids, mask = batch["input_ids"], batch.get("attention_mask")
+        if "labels" in batch:
+            raise ValueError(
+                f"{type(self).__name__} makes targets of raw text, but the data gives some: take TextCorpus"
+            )
         if mask is None:
             return Side(ids, None)
         if int(mask.max()) > 1:

@@ -161,7 +161,7 @@ class Seq2Seq(Task):
         super().on_validation_epoch_end()
         samples = self.scores.take_samples()
         if samples and self.trainer.is_global_zero and not self.trainer.sanity_checking:
-            show_samples(samples, f"after step {self.global_step}")
+            show_samples(samples, f"after step {self.global_step}" if self.trainer.state.fn == "fit" else "validation")
 
     def on_test_epoch_end(self) -> None:
         """Logs the metrics of the whole set, over all ranks."""

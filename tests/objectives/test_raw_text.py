@@ -257,6 +257,13 @@ def test_documents_that_must_not_see_each_other_are_refused(cls: type[RawText]) 
 
 
 @pytest.mark.parametrize("cls", ALL)
+def test_data_with_targets_is_refused(cls: type[RawText]) -> None:
+    batch = ragged()
+    with pytest.raises(ValueError, match="raw text, but the data gives some"):
+        corrupted(ready(cls), batch | {"labels": batch["input_ids"]})
+
+
+@pytest.mark.parametrize("cls", ALL)
 def test_what_is_missing_is_named_before_a_run(cls: type[RawText]) -> None:
     made = cls()
     with pytest.raises(ValueError, match="needs a tokenizer"):
