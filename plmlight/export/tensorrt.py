@@ -15,14 +15,15 @@ _NAMES = (
     "Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual "
     "Identity If IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LSTM MatMul Max Mean "
     "Min Mod Mul Neg Not Or Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax "
-    "ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Scan ScatterElements ScatterND "
-    "Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK "
+    "ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape RMSNormalization Round Scan ScatterElements "
+    "ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK "
     "Transpose Trilu Unsqueeze Where Xor"
 )
 OPERATORS = frozenset(_NAMES.split())
 """Plain operators of language models that TensorRT 10's ONNX parser is taken to convert: NVIDIA's table
 (https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md) as of TensorRT 8.4, and what later versions are said
-to have added (Gelu, LayerNormalization, IsInf, Trilu, Mod; ``Attention`` since 10.14). No TensorRT has confirmed it."""
+to have added (Gelu, LayerNormalization, IsInf, Trilu, Mod; ``Attention`` since 10.14, ``RMSNormalization`` since
+10.15, https://github.com/onnx/onnx-tensorrt/blob/main/docs/Changelog.md). No TensorRT has confirmed it."""
 
 NEWEST_OPSET = 23
 
