@@ -194,7 +194,22 @@ def test_a_config_may_start_from_a_pretrained_encoder(name: str, tmp_path: Path)
 def test_no_two_networks_claim_a_family() -> None:
     names = [family.model_type for family in families()]
     assert (
-        sorted(names) == sorted(set(names)) == ["albert", "bert", "gpt2", "openai-gpt", "roberta", "xlm", "xlm-roberta"]
+        sorted(names)
+        == sorted(set(names))
+        == [
+            "albert",
+            "bart",
+            "bert",
+            "gpt2",
+            "marian",
+            "mbart",
+            "mt5",
+            "openai-gpt",
+            "roberta",
+            "t5",
+            "xlm",
+            "xlm-roberta",
+        ]
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plmlight.text import load_tokenizer, save_tokenizer, special_token_ids, train_tokenizer
+from plmlight.text import load_tokenizer, save_tokenizer, special_token_ids, tokenizer_hash, train_tokenizer
 
 TEXTS = [
     "Déjà vu: the naïve façade, un-believable! 1,234.5",
@@ -204,6 +204,28 @@ def test_roberta_is_cut_as_the_reference_cuts_it(tmp_path: Path) -> None:
     assert ours.encode("a", "b").tokens == ["<s>", "a", "</s>", "</s>", "b", "</s>"]
     last = ours.get_vocab_size() - 1
     assert special_token_ids(ours) == {"bos": 0, "cls": 0, "pad": 1, "eos": 2, "sep": 2, "unk": 3, "mask": last}
+
+
+def test_bart_is_cut_as_the_reference_cuts_it_and_saved_again(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = roberta(tmp_path / "theirs")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bart"}))
+    ours = load_tokenizer(folder)
+    assert_same(ours, transformers.BartTokenizer.from_pretrained(str(folder)), TEXTS + lines())
+    save_tokenizer(ours, tmp_path / "saved")
+    (tmp_path / "saved" / "config.json").write_text(json.dumps({"model_type": "bart"}))
+    assert_same(ours, transformers.AutoTokenizer.from_pretrained(str(tmp_path / "saved")), TEXTS + lines())
+
+
+def test_saved_t5_opens_in_transformers(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    ours = load_tokenizer(sentencepiece(tmp_path / "t5", **T5))
+    save_tokenizer(ours, tmp_path / "saved")
+    (tmp_path / "saved" / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "saved"))
+    assert_same(ours, theirs, [*TEXTS, *lines(), "<extra_id_0> de <extra_id_99>."])
+    assert theirs.eos_token_id == 1
+    assert tokenizer_hash(load_tokenizer(tmp_path / "saved")) == tokenizer_hash(ours)
 
 
 def test_the_mask_of_roberta_takes_the_space_before_it_along(tmp_path: Path) -> None:
