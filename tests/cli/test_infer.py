@@ -131,14 +131,16 @@ def test_every_decoding_option_is_a_flag() -> None:
     given = {
         "max_new_tokens": 3, "min_new_tokens": 1, "temperature": 0.5, "top_k": 4, "top_p": 0.9, "min_p": 0.1,
         "repetition_penalty": 1.2, "no_repeat_ngram_size": 2, "num_beams": 1, "length_penalty": 0.5,
-        "early_stopping": "never", "num_return_sequences": 2, "stop": ["a", "b c"], "eos_token_id": [1, 2], "seed": 7,
-        "truncate_prompt": True,
+        "coverage_penalty": 0.2, "num_beam_groups": 3, "diversity_penalty": 0.4, "penalty_alpha": 0.6,
+        "early_stopping": "never", "num_return_sequences": 2, "suppress_tokens": [3, 4], "forced_bos_token_id": 5,
+        "forced_eos_token_id": 6, "stop": ["a", "b c"], "eos_token_id": [1, 2], "seed": 7,
+        "truncate_prompt": True, "truncate_source": True,
     }  # fmt: skip
     assert list(given) == [field.name for field in fields]
     words: list[str] = []
     for name, value in given.items():
         for each in value if isinstance(value, list) else [value]:
-            flag = [] if name == "eos_token_id" and f"--{name}" in words else [f"--{name}"]
+            flag = [] if name != "stop" and f"--{name}" in words else [f"--{name}"]
             words += flag if each is True else [*flag, str(each)]
     values = parse(arguments, words)
     assert {name: values[name] for name in given} == given
