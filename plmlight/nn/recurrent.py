@@ -105,7 +105,11 @@ class LSTM(nn.Module):
         if torch.onnx.is_in_onnx_export():
             return self._run_in_graph(x, lengths, state)
         first = self._stacked(state[::2]), self._stacked(state[1::2])  # [L * directions, B, H]
-        if lengths is None:
+        if lengths is None and x.device.type == "cpu":
+            with torch.autocast("cpu", enabled=False):  # torch's kernel for the CPU takes one type for all
+                dtype = self._weights(0)[0].dtype
+                out, last = self.cells(x.to(dtype), (first[0].to(dtype), first[1].to(dtype)))
+        elif lengths is None:
             out, last = self.cells(x, first)
         else:
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
