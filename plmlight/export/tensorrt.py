@@ -12,12 +12,12 @@ from plmlight.export.specification import GraphSpec
 
 _NAMES = (
     "Abs Add And ArgMax ArgMin Attention Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Einsum "
-    "Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual "
-    "Identity If IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LSTM MatMul Max Mean "
-    "Min Mod Mul Neg Not Or Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax "
-    "ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape RMSNormalization Round Scan ScatterElements "
-    "ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK "
-    "Transpose Trilu Unsqueeze Where Xor"
+    "Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual Identity "
+    "If IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LSTM MatMul Max Mean Min Mod "
+    "Mul Neg Not Or Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax "
+    "ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape RMSNormalization Round Scan "
+    "ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze "
+    "Sub Sum Tan Tanh Tile TopK Transpose Trilu Unsqueeze Where Xor"
 )
 OPERATORS = frozenset(_NAMES.split())
 """Plain operators of language models that TensorRT 10's ONNX parser is taken to convert: NVIDIA's table

@@ -36,6 +36,18 @@ def test_the_embed_example_runs(embedding_bundle: Path) -> None:
     assert "24 numbers a text" in printed
 
 
+def test_the_translate_example_runs(translating_bundle: Path, tmp_path: Path) -> None:
+    texts = ["the door", "she opened the garden", "a" * 90]
+    (tmp_path / "in.txt").write_text("\n".join(texts))
+    printed = run("translate.py", translating_bundle, tmp_path / "in.txt", tmp_path / "out.txt")
+    wanted = runtime.load(translating_bundle).translate(
+        texts[:2], num_beams=4, max_new_tokens=128, truncate_source=True
+    )
+    written = (tmp_path / "out.txt").read_text()
+    assert written.startswith("".join(f"{each}\n" for each in wanted))
+    assert "3 lines in" in printed
+
+
 def test_every_example_is_in_the_readme() -> None:
     readme = (EXAMPLES / "README.md").read_text()
     assert all(f"`{path.name}`" in readme for path in EXAMPLES.glob("*.py"))
