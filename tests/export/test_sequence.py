@@ -22,7 +22,7 @@ from plmlight.export.sequence import sequence_graphs
 from plmlight.export.specification import GraphSpec
 from plmlight.export.tasks import exporter
 from plmlight.export.tensorrt import profiles
-from plmlight.networks import T5, LSTMSeq2Seq, Transformer
+from plmlight.networks import BERT, GPT, T5, EncoderDecoderPair, LSTMSeq2Seq, Transformer
 from plmlight.tasks import Seq2Seq, TorchSequenceModel
 from plmlight.text import TextForm, frame, train_tokenizer
 from tests.runtime.sequences import byte_pairs, small_sequence
@@ -51,7 +51,14 @@ def lstm() -> Seq2Seq:
     return small_sequence(network, TextForm())
 
 
-NETWORKS = {"Transformer": transformer, "T5": t5, "LSTMSeq2Seq": lstm}
+def pair() -> Seq2Seq:
+    """An encoder and a decoder of other widths, vocabularies and lengths."""
+    encoder = BERT(vocab_size=290, d_model=16, num_layers=1, num_heads=2, max_length=61)
+    decoder = GPT(vocab_size=280, d_model=24, num_layers=1, num_heads=3, max_length=47, memory_dim=16)
+    return small_sequence(EncoderDecoderPair(encoder, decoder), TextForm(), other_tokenizer())
+
+
+NETWORKS = {"Transformer": transformer, "T5": t5, "LSTMSeq2Seq": lstm, "EncoderDecoderPair": pair}
 Bundle = tuple[Path, Verdict, Seq2Seq]
 
 
