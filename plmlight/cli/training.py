@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -188,9 +189,14 @@ class TrainingCLI(LightningCLI):
             path = None
         elif path is not None and path not in ("last", "best", "hpc", "registry"):
             self._check_fits(path)
+        new = self._new_folders()
         try:
             method = getattr(self.trainer, self.command)
             result = method(self.model, datamodule=self.datamodule, ckpt_path=path, weights_only=True)
+        except ValueError:
+            if self.trainer.global_step == 0 and self.trainer.is_global_zero:
+                _remove(new)
+            raise
         except (SystemExit, KeyboardInterrupt):
             if not self.trainer.interrupted:
                 raise
@@ -202,6 +208,14 @@ class TrainingCLI(LightningCLI):
             elif self.command == "predict":
                 self._write_predictions(result or [])
         return 0
+
+    def _new_folders(self) -> list[Path]:
+        """The folders that logs will make, the innermost first: a run that cannot begin leaves none of them."""
+        logger = self.trainer.logger
+        if self.command != "fit" or not isinstance(logger, CSVLogger):
+            return []
+        folder = Path(logger.log_dir)
+        return [path for path in (folder, *folder.parents) if not path.exists()]
 
     def _check_fits(self, path: str) -> None:
         """Says in one line what Lightning would say in a traceback, much later."""
@@ -280,6 +294,15 @@ def _first(error: BaseException) -> BaseException:
     while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = before
     return error
+
+
+def _remove(folders: list[Path]) -> None:
+    """Removes a folder, and those around it that are empty then."""
+    for path in folders[:1]:
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folders[1:]:
+        if path.exists() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _is_sharded(strategy: Any) -> bool:

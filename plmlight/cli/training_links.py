@@ -174,6 +174,9 @@ def check_tokenizer(tokenizer: Tokenizer, target: Tokenizer | None, task: Task, 
     theirs = task.tokenizer if folder is None else _tokenizer_at(fetch(folder))
     if theirs is not None and tokenizer_hash(theirs) != tokenizer_hash(tokenizer):
         raise ValueError(f"the data's tokenizer is not that of {folder or 'the checkpoint'}: {hint}")
+    mine = getattr(task, "target_tokenizer", None)
+    if mine is not None and (target is None or tokenizer_hash(mine) != tokenizer_hash(target)):
+        raise ValueError("the tokenizer of targets is not the checkpoint's: leave out --data.target_tokenizer")
 
 
 def _tokenizer_at(path: Path) -> Tokenizer | None:
