@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
+from transformers.models.t5.modeling_t5 import T5Attention
 
 from plmlight import T5
-from plmlight.nn import Cache
+from plmlight.nn import Cache, RelativePositionBias
 
 V, D, HEADS, WIDTH, INNER, LAYERS, DECODER_LAYERS = 61, 20, 3, 8, 28, 2, 3
 VERSIONS: dict[str, dict[str, Any]] = {
@@ -173,3 +174,14 @@ def test_the_weights_start_as_theirs(version: str) -> None:
         assert own.std().item() == pytest.approx(their.std().item(), rel=0.05, abs=1e-6)
         assert own.mean().item() == pytest.approx(their.mean().item(), abs=0.03)
     assert mine.decoder_bias.table.weight.std().item() == pytest.approx(96**-0.5, rel=0.25)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(("number", "furthest"), [(32, 128), (8, 20), (64, 256)])
+def test_distances_are_in_their_buckets(number: int, furthest: int, bidirectional: bool) -> None:
+    bias = RelativePositionBias(2, bidirectional=bidirectional, num_buckets=number, max_distance=furthest)
+    distances = torch.arange(-2 * furthest, 2 * furthest + 1)
+    theirs = T5Attention._relative_position_bucket(distances, bidirectional, number, furthest)
+    assert bias.buckets(distances).equal(theirs)
+    apart = distances[:furthest, None] - distances[None, :furthest]  # of keys less that of queries, transposed
+    assert bias(furthest, furthest)[0].equal(bias.table(bias.buckets(-apart)).permute(2, 0, 1))
