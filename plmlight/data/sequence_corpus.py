@@ -172,7 +172,7 @@ class SequenceCorpus(Corpus):
             )
         drop = self.too_long == "drop" and stage == "fit"
         counts = [
-            f"{count:,} {name}s are longer than {limit}"
+            f"{count:,} {name}{'s are' if count > 1 else ' is'} longer than {limit}"
             for count, name, limit in zip(over.sum(0), SIDES, limits, strict=True)
             if count
         ]
