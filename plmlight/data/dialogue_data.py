@@ -110,5 +110,5 @@ class DialogueData(SequenceCorpus):
             sources.append(replace(source, kind="jsonl" if kind == "jsonl" else "text"))
         return Dialogues(sources, self._turns_field, self._text_field, self.text_form)
 
-    def _groups(self, source: Sequences, shards: Shards, numbers: Indices) -> NDArray[Any]:
-        return np.searchsorted(shards.documents, source.spans(numbers)[0], "right")
+    def _groups(self, sides: tuple[Sequences, Sequences], shards: Shards, numbers: Indices) -> NDArray[Any]:
+        return np.searchsorted(shards.documents, sides[0].spans(numbers)[0], "right")

@@ -53,7 +53,7 @@ class ParallelCorpus(SequenceCorpus):
         target_tokenizer_vocab_size: its size at most; ``tokenizer_vocab_size`` by default.
         validation_files: text to validate on. None takes a part of ``files``.
         validation_fraction: how large a part, at random, the same one for every seed; 0 for none. Pairs with the same
-            source stay together.
+            source stay together, with ``reverse`` those with the same target.
         test_files: text to test on.
         predict_files: text to predict on.
         max_length: tokens of a source at most (joined, of both), special ones included; None apart for no limit. From
@@ -134,8 +134,8 @@ class ParallelCorpus(SequenceCorpus):
     def _pairs(self, files: Files) -> ParallelText:
         return read_pairs(files, self._fields, self._reverse, self.prefix or "")
 
-    def _groups(self, source: Sequences, shards: Shards, numbers: Indices) -> NDArray[Any]:
-        return source.hashes(numbers)
+    def _groups(self, sides: tuple[Sequences, Sequences], shards: Shards, numbers: Indices) -> NDArray[Any]:
+        return sides[int(self._reverse)].hashes(numbers)
 
     def _text(self, files: Files) -> Text:
         return self._pairs(files) if self.form == "joined" else super()._text(files)

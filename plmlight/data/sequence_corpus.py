@@ -70,7 +70,7 @@ class SequenceCorpus(Corpus):
         """What some files hold."""
 
     @abstractmethod
-    def _groups(self, source: Sequences, shards: Shards, numbers: Indices) -> NDArray[Any]:
+    def _groups(self, sides: tuple[Sequences, Sequences], shards: Shards, numbers: Indices) -> NDArray[Any]:
         """A number for each pair [n], equal for those that must not be parted."""
 
     def _text(self, files: Files) -> Text:
@@ -145,7 +145,7 @@ class SequenceCorpus(Corpus):
         target = Sequences(sides[1], self._frames[1], self.max_target_length)
         numbers = numbers_with_text(sides, self._named(at))
         if held:
-            out = parted(self._groups(source, sides[0], numbers), self._fraction)
+            out = parted(self._groups((source, target), sides[0], numbers), self._fraction)
             numbers = numbers[out == (stage == "validate")]
             if not len(numbers):
                 raise ValueError(

@@ -158,6 +158,8 @@ def test_pairs_with_one_source_are_held_out_together(tmp_path: Path) -> None:
     assert len(samples(made, "validate")) == 20
     made.seed = 3
     assert {source for source, _ in texts(made, "validate")} == validate
+    back = corpus(tmp_path, write(tmp_path, source, [f"target {i}" for i in range(400)]), reverse=True)
+    assert not {target for _, target in texts(back)} & {target for _, target in texts(back, "validate")}
 
 
 def test_what_is_too_long_is_cut_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
