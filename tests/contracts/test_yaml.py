@@ -77,27 +77,44 @@ def made(config: dict[str, Any]) -> torch.nn.Module:
 def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [f"Line {i}.\tHere {i * i} is the square of {i}!\n" for i in range(3000)]
-    (tmp_path / "parallel.tsv").write_text("".join(lines))
     (tmp_path / "text.txt").write_text("".join(line + "\n" * (i % 10 == 9) for i, line in enumerate(lines)))
     (tmp_path / "base.yaml").write_text(BASE)
     content = yaml.safe_load(path.read_text())
     whole = "data" in content and "class_path" in content.get("model", {})  # otherwise it is a fragment
     words = [] if whole else ["--config", "base.yaml"]
     words += ["--data" if path.parent.name == "data" else "--config", str(path)]
-    parallel = content.get("data", {}).get("class_path") == "ParallelCorpus"
     given = content.get("data", {}).get("init_args", {})
     words += [
         word for name in ("validation_files", "test_files") if name in given for word in (f"--data.{name}", "null")
     ]
-    files = "parallel.tsv" if parallel else "text.txt"
-    if "source_field" in given:
-        names, files = (given["source_field"], given["target_field"]), "parallel.jsonl"
-        records = [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
-        (tmp_path / files).write_text("".join(json.dumps(record) + "\n" for record in records))
-    words += ["--data.files", files, "--data.cache_folder", "cache"]
+    data = content.get("data", {}).get("class_path")
+    for task in given.get("tasks", {}).values():
+        written(tmp_path, lines, task["files"], task)
+    if data == "DialogueData":
+        (tmp_path / "text.txt").write_text(
+            "".join(line.replace("\t", " __eou__ ")[:-1] + " __eou__\n" for line in lines)
+        )
+    if data != "TaskMixture":
+        files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
+        words += ["--data.files", written(tmp_path, lines, files, given) if data == "ParallelCorpus" else "text.txt"]
+    words += ["--data.cache_folder", "cache"]
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
+
+
+def written(folder: Path, lines: list[str], files: str | list[str], fields: dict[str, Any]) -> str:
+    """Writes pairs as two files, as columns, or as records with fields; returns the name."""
+    if not isinstance(files, str):
+        for side, file in enumerate(files):
+            (folder / file).write_text("".join(line.split("\t")[side].rstrip("\n") + "\n" for line in lines))
+        return str(files)
+    text = "".join(lines)
+    if "source_field" in fields:
+        names = (fields["source_field"], fields["target_field"])
+        text = "".join(json.dumps(dict(zip(names, line.split("\t"), strict=True))) + "\n" for line in lines)
+    (folder / files).write_text(text)
+    return files
 
 
 class Parsed(TrainingCLI):
