@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tokenizers import Tokenizer
 
 import plmlight
 import plmlight.networks
 from plmlight.cli.training import TrainingCLI
 from plmlight.export.recipe import load_recipe
 from plmlight.tasks import Task
+from plmlight.text import train_tokenizer, vocabulary_size
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -87,6 +89,7 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     words += [
         word for name in ("validation_files", "test_files") if name in given for word in (f"--data.{name}", "null")
     ]
+    pretrained(content, "".join(lines))
     data = content.get("data", {}).get("class_path")
     for task in given.get("tasks", {}).values():
         written(tmp_path, lines, task["files"], task)
@@ -101,6 +104,27 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
+
+
+def pretrained(content: Any, text: str) -> None:
+    """Makes the folders that networks start from, wherever a configuration names one."""
+    if not isinstance(content, dict):
+        return
+    if content.get("class_path") == "plmlight.BERT.from_pretrained":
+        tokenizer = train_tokenizer([text], "wordpiece", 200)
+        bert = plmlight.BERT(vocabulary_size(tokenizer), d_model=384, num_layers=1, num_heads=2, d_ff=16)
+        publish(plmlight.MaskedLM(network=bert), tokenizer, content["init_args"]["folder"])
+    elif content.get("class_path") == "plmlight.GPT.from_pretrained":
+        tokenizer = train_tokenizer([text], "byte-bpe", 300)
+        gpt = plmlight.GPT(vocabulary_size(tokenizer), d_model=16, num_layers=1, num_heads=2)
+        publish(plmlight.CausalLM(network=gpt), tokenizer, content["init_args"]["folder"])
+    for value in content.values():
+        pretrained(value, text)
+
+
+def publish(task: plmlight.CausalLM | plmlight.MaskedLM, tokenizer: Tokenizer, folder: str) -> None:
+    task.tokenizer = tokenizer
+    task.save_pretrained(folder)
 
 
 def written(folder: Path, lines: list[str], files: str | list[str], fields: dict[str, Any]) -> str:
