@@ -1,6 +1,6 @@
 """What span corruption brings: a T5 pretrained on a dictionary against the same T5 from scratch, on TREC's questions.
 
-    PLMLIGHT_DATA=... python benchmarks/t5_pretraining.py --text gcide.txt --work runs/t5 [--pretraining 2000] [--steps 400]
+    PLMLIGHT_DATA=... python benchmarks/t5_pretraining.py --text gcide.txt --work DIR [--pretraining N] [--steps N]
 
 Text: GCIDE, see bert_ten_minutes.py. The network has 4 + 4 layers x 256 and a vocabulary of 8,192 trained on the text.
 It is pretrained with `fit` and configs/pretrain/t5-tiny-english.yaml for so many steps. Then both, and with the same
@@ -10,13 +10,14 @@ TREC's own 500 test questions at the end. Seeds 0, 1 and 2.
 """
 
 import argparse
-import csv
 import json
 import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from curves import curve
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["description", "entity", "abbreviation", "human", "location", "number"]
@@ -46,11 +47,11 @@ def main() -> None:
             folder = work / f"{side.replace(' ', '-')}-{seed}"
             if not (folder / "last.ckpt").exists():
                 finetune(side, seed, files, work, folder, arguments.steps)
-            curves.setdefault(side, []).append(curve(folder))
-            print(f"{side}, seed {seed}: " + " ".join(f"{step}: {value:.3f}" for step, value in curves[side][-1]))
+            curves.setdefault(side, []).append(curve(folder, "val_exact_match"))
+            print(f"{side}, seed {seed}: " + " ".join(f"{step}: {value:.1f}" for step, value in curves[side][-1]))
     for side in curves:
         scores = [tested(work / f"{side.replace(' ', '-')}-{seed}", files) for seed in SEEDS]
-        print(f"{side}: test accuracy {statistics.mean(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})")
+        print(f"{side}: test accuracy {statistics.mean(scores):.1f} ({', '.join(f'{score:.1f}' for score in scores)})")
     plot(curves, work / "t5_pretraining.svg")
 
 
@@ -78,14 +79,6 @@ def finetune(side: str, seed: int, files: dict[str, Path], work: Path, folder: P
     if side == "pretrained":
         words += ["--model.network", "plmlight.T5.from_pretrained", "--model.network.folder", work / "t5"]
     run(*words)
-
-
-def curve(folder: Path) -> list[tuple[int, float]]:
-    """Step and accuracy on what was held out."""
-    (log,) = folder.rglob("metrics.csv")
-    with log.open() as handle:
-        rows = [row for row in csv.DictReader(handle) if row.get("val_exact_match")]
-    return [(int(row["step"]) + 1, float(row["val_exact_match"])) for row in rows]
 
 
 def tested(folder: Path, files: dict[str, Path]) -> float:
