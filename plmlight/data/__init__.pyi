@@ -4,6 +4,8 @@ from .corpus import TextCorpus as TextCorpus
 from .dialogue_data import DialogueData as DialogueData
 from .document_corpus import DocumentCorpus as DocumentCorpus
 from .loader import EvaluationLoader as EvaluationLoader
+from .loader import StreamEvaluationLoader as StreamEvaluationLoader
+from .loader import StreamTrainingLoader as StreamTrainingLoader
 from .loader import TrainingLoader as TrainingLoader
 from .parallel_corpus import ParallelCorpus as ParallelCorpus
 from .sentences import split_sentences as split_sentences

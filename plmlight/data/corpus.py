@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from plmlight.data.base import Corpus, Split, Stage, held_out
 from plmlight.data.cache import DocumentText, Text
-from plmlight.data.loader import EvaluationLoader, TrainingLoader
+from plmlight.data.loader import (
+    EpochLoader,
+    EvaluationLoader,
+    SampleLoader,
+    StreamEvaluationLoader,
+    StreamTrainingLoader,
+    TrainingLoader,
+)
 from plmlight.data.packing import Blocks, TokenStream
 from plmlight.data.readers import DocumentUnit
 from plmlight.data.sampling import Indices
@@ -23,7 +30,8 @@ class TextCorpus(Corpus):
     The constructor finds or trains the tokenizer and tokenises the text, once for all processes and runs: the results
     are kept by the hash of their content. Batches are dictionaries of int64 tensors: ``input_ids`` and
     ``attention_mask`` [B, L] (1 for text, or the number of the document in its block when documents are isolated; 0 for
-    padding), ``sample_ids`` [B], ``epoch`` []. There are no labels: what is predicted is the objective's affair.
+    padding), ``sample_ids`` [B], ``epoch`` []. There are no labels: what is predicted is the objective's affair. In
+    streams there is ``continues`` [B] as well: 1 where a row goes on where the same row of the batch before stopped.
 
     Args:
         files: text to train on: files (.txt .md .rst .py .jsonl .csv .tsv .parquet, plain or .gz .bz2 .xz .zst),
@@ -47,12 +55,15 @@ class TextCorpus(Corpus):
         overlap: tokens that a block repeats of the one before; 1 lets a causal model predict each token once.
         batch_size: blocks in a batch, on each device.
         isolate_documents: number the documents in ``attention_mask``, so that they do not see each other.
+        order: ``shuffled`` blocks, or ``streams``: the rows of a batch go on where the batch before stopped, for
+            networks that carry a state or memories from step to step (truncated back-propagation).
         seed: of the order of the blocks and of the shift of their windows in each epoch.
         num_workers: processes that read ahead. Reading is one indexing of a memory map, so 0 is usually best.
         cache_folder: where tokenizers and shards are kept; by default $PLMLIGHT_CACHE or ~/.cache/plmlight.
 
     Raises:
-        ValueError: for text or a tokenizer that cannot be read, naming file and place.
+        ValueError: for text or a tokenizer that cannot be read, naming file and place; for streams of isolated
+            documents.
     """
 
     def __init__(
@@ -73,6 +84,7 @@ class TextCorpus(Corpus):
         overlap: int = 1,
         batch_size: int = 8,
         isolate_documents: bool = False,
+        order: Literal["shuffled", "streams"] = "shuffled",
         seed: int = 0,
         num_workers: int = 0,
         cache_folder: str | None = None,
@@ -80,7 +92,13 @@ class TextCorpus(Corpus):
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
         super().__init__(names, validation_fraction, seed, num_workers, cache_folder)
         self.block_length, self.overlap, self.batch_size = block_length, overlap, batch_size
-        self.isolate_documents = isolate_documents
+        self.isolate_documents, self.order = isolate_documents, order
+        if order not in ("shuffled", "streams"):
+            raise ValueError(f"order {order!r} is not known; expected one of shuffled, streams")
+        if order == "streams" and isolate_documents:
+            raise ValueError(
+                "isolate_documents with order streams: what is carried on crosses documents; leave one out"
+            )
         self._split = validation_split
         self._end_of_document = end_of_document
         self._units: tuple[str, DocumentUnit] = text_field, document
@@ -142,11 +160,13 @@ class TextCorpus(Corpus):
             )
         return blocks
 
-    def _training(self, **share: int) -> TrainingLoader:
-        return TrainingLoader(self.blocks("fit"), self.batch_size, self.seed, self.num_workers, **share)
+    def _training(self, **share: int) -> EpochLoader:
+        loader = StreamTrainingLoader if self.order == "streams" else TrainingLoader
+        return loader(self.blocks("fit"), self.batch_size, self.seed, self.num_workers, **share)
 
-    def _evaluation(self, stage: Stage, **share: int) -> EvaluationLoader:
-        return EvaluationLoader(self.blocks(stage), self.batch_size, self.num_workers, **share)
+    def _evaluation(self, stage: Stage, **share: int) -> SampleLoader:
+        loader = StreamEvaluationLoader if self.order == "streams" else EvaluationLoader
+        return loader(self.blocks(stage), self.batch_size, self.num_workers, **share)
 
 
 def _split(shards: Shards, fraction: float, split: Split) -> tuple[TokenStream, TokenStream]:

@@ -185,3 +185,54 @@ class Blocks:
             "sample_ids": torch.from_numpy(sample_ids.astype(np.int64)),
             "epoch": torch.tensor(epoch),
         }
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Blocks as streams side by side: neighbouring blocks are neighbouring batches of one row.
+
+    Args:
+        blocks: of the text.
+        rows: how many streams there are, over all ranks.
+        cover: let streams differ by one block, so that each block is in one; else leave the remainder out.
+    """
+
+    blocks: Blocks
+    rows: int
+    cover: bool = False
+
+    def __len__(self) -> int:
+        """The number of blocks in an epoch, the same in each."""
+        return len(self.blocks) if self.cover else len(self.blocks) // self.rows * self.rows
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What a checkpoint and the data it is resumed on must agree in."""
+        return {"streams": self.rows, "stream_blocks": len(self), "block_length": self.blocks.block_length}
+
+    def batch(self, sample_ids: Indices, epoch: int) -> dict[str, Tensor]:
+        """Reads the next block of each row.
+
+        Args:
+            sample_ids: [B], numbers of blocks; -1 for a row of padding.
+            epoch: of at least 0.
+
+        Returns:
+            What `Blocks.batch` gives, and ``continues`` [B], int64: 1 where the row goes on where the same row of the
+            batch before stopped, 0 where it begins anew.
+        """
+        begins = np.isin(sample_ids, stream_edges(len(self), self.rows)) | (sample_ids < 0)
+        return {**self.blocks.batch(sample_ids, epoch), "continues": torch.from_numpy((~begins).astype(np.int64))}
+
+
+def stream_edges(num_blocks: int, rows: int) -> Indices:
+    """Where streams begin, of equal length but for one block.
+
+    Args:
+        num_blocks: in all of them.
+        rows: how many streams there are.
+
+    Returns:
+        [rows + 1], the number of each one's first block, and ``num_blocks``.
+    """
+    return np.arange(rows + 1) * num_blocks // rows

@@ -1,5 +1,5 @@
 from plmlight.nn.attention import CrossAttention, SelfAttention, attend
-from plmlight.nn.cache import is_remembered, past_name, present_name
+from plmlight.nn.cache import is_remembered, is_state, past_name, present_name
 from plmlight.nn.configured import Configured, build, class_path, config_of
 from plmlight.nn.embeddings import Embeddings
 from plmlight.nn.encoder import PostNormEncoder
@@ -54,6 +54,7 @@ __all__ = [
     "initialise_uniform",
     "initialise_xavier",
     "is_remembered",
+    "is_state",
     "past_name",
     "positions_of",
     "present_name",

@@ -17,6 +17,11 @@ def present_name(name: str) -> str:
     return f"present_{name}" if name.startswith(_STATE) else f"present.{name}"
 
 
+def is_state(name: str) -> bool:
+    """Whether the tensor has the same shape however much was read, so that it can be carried from batch to batch."""
+    return name.startswith(_STATE)
+
+
 def is_remembered(name: str) -> bool:
     """Whether the tensor belongs to the memory: it is the same at every step, so graphs have it as an input only."""
     return ".encoder." in name

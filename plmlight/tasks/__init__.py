@@ -1,4 +1,5 @@
 from plmlight.tasks.base import Task
+from plmlight.tasks.carrying import Carried
 from plmlight.tasks.causal_lm import CausalLM
 from plmlight.tasks.checkpoint import task_from_checkpoint
 from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
@@ -8,6 +9,7 @@ from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 
 __all__ = [
+    "Carried",
     "CausalLM",
     "MaskedLM",
     "SentenceEmbedding",

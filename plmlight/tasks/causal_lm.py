@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from plmlight.heads import LMHead
 from plmlight.metrics import bits_per_byte, perplexity
-from plmlight.nn import Decoder, past_name, present_name
+from plmlight.nn import Decoder, is_state, past_name, present_name
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
+from plmlight.tasks.carrying import Carried
 from plmlight.tasks.publishing import publish
 from plmlight.text import token_byte_lengths
 
@@ -45,6 +46,8 @@ class CausalLM(Task):
         table = network.token_embedding.weight
         self.head = LMHead(table.shape[1], network.vocab_size, weight=table if tie_head else None)
         self._byte_lengths: Tensor | None = None
+        self._has_state = all(is_state(name) for name in network.cache_names())
+        self._carried = Carried()
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **past_key_values: Tensor
@@ -83,8 +86,21 @@ class CausalLM(Task):
 
     def parts(self, batch: Batch) -> Parts:
         """The objective's loss; the vocabulary is projected to only where there are labels."""
-        hidden, _ = self.network(batch["input_ids"], batch.get("attention_mask"))
+        hidden = self._read(batch)
         return self.objective.loss(Outputs(hidden, self.head), batch)
+
+    def _read(self, batch: Batch) -> Tensor:
+        """The hidden states [B, T, D]; a network with a state goes on with it where the rows do."""
+        ids, mask, continues = batch["input_ids"], batch.get("attention_mask"), batch.get("continues")
+        if continues is None or not self._has_state:
+            hidden: Tensor = self.network(ids, mask)[0]
+            return hidden
+        empty = self.network.empty_cache(len(ids), self.network.token_embedding.weight.dtype, ids.device)
+        cache = self._carried.take(self.training, continues, empty, self.data_parallel_group)
+        hidden, after = self.network(ids, mask, cache)
+        assert after is not None
+        self._carried.keep(self.training, after)
+        return hidden
 
     def measure(self, batch: Batch, parts: Parts) -> dict[str, Tensor]:
         """Adds the bytes of text that the labels stand for, outside training."""
@@ -107,13 +123,23 @@ class CausalLM(Task):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Scores texts, each value [B]: ``sample_ids``, the summed ``loss`` in nats, and the number of ``tokens``."""
-        hidden, _ = self.network(batch["input_ids"], batch.get("attention_mask"))
+        hidden = self._read(batch)
         rows = [self.head.loss(row, labels) for row, labels in zip(hidden, batch["labels"], strict=True)]
         return {
             "sample_ids": batch["sample_ids"],
             "loss": torch.stack([total for total, _ in rows]),
             "tokens": torch.stack([count for _, count in rows]).long(),
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the rows of a stream carry on."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["carried"] = self._carried.save(self.data_parallel_group)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back."""
+        super().on_load_checkpoint(checkpoint)
+        self._carried.load(checkpoint.get("carried", {}))
 
     def save_pretrained(self, folder: str) -> None:
         """Writes network, head and tokenizer, as ``transformers.AutoModelForCausalLM`` and ``AutoTokenizer`` open them.
