@@ -14,6 +14,8 @@ from .loading import load as load
 from .networks import ALBERT as ALBERT
 from .networks import BERT as BERT
 from .networks import GPT as GPT
+from .networks import LSTMLM as LSTMLM
+from .networks import NNLM as NNLM
 from .networks import T5 as T5
 from .networks import XLM as XLM
 from .networks import EncoderDecoderPair as EncoderDecoderPair

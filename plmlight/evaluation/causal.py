@@ -59,7 +59,7 @@ class TorchScorer:
 
     def __init__(self, task: CausalLM) -> None:
         self.task = task.eval()
-        self.max_length: int | None = task.network.max_length
+        self.max_length: int | None = task.network.context_length
 
     @torch.inference_mode()
     def losses(self, windows: Sequence[Window]) -> list[NDArray[np.float64]]:
@@ -79,7 +79,7 @@ class TorchScorer:
         ]
         rows = torch.cat(scored)  # [N, D]
         labels = torch.tensor([id_ for window in windows for id_ in window.ids[-window.scored :]], device=weight.device)
-        at_once = max(1, _CHUNK_ELEMENTS // weight.shape[0])
+        at_once = max(1, _CHUNK_ELEMENTS // network.vocab_size)
         parts = [
             F.cross_entropy(self.task.head(some).float(), wanted, reduction="none")
             for some, wanted in zip(rows.split(at_once), labels.split(at_once), strict=True)

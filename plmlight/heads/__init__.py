@@ -1,6 +1,19 @@
+from plmlight.heads.adaptive import AdaptiveHead
 from plmlight.heads.cross_entropy import chunked_cross_entropy
 from plmlight.heads.lm import LMHead
 from plmlight.heads.masked_lm import MaskedLMHead
 from plmlight.heads.pooling import PairHead, Pooler, pool
+from plmlight.heads.projection import AdaptiveSoftmax, Projection, Softmax
 
-__all__ = ["LMHead", "MaskedLMHead", "PairHead", "Pooler", "chunked_cross_entropy", "pool"]
+__all__ = [
+    "AdaptiveHead",
+    "AdaptiveSoftmax",
+    "LMHead",
+    "MaskedLMHead",
+    "PairHead",
+    "Pooler",
+    "Projection",
+    "Softmax",
+    "chunked_cross_entropy",
+    "pool",
+]

@@ -1,11 +1,25 @@
 from plmlight.networks.albert import ALBERT
 from plmlight.networks.bert import BERT
 from plmlight.networks.gpt import GPT
+from plmlight.networks.lstm_lm import LSTMLM
 from plmlight.networks.lstm_seq2seq import LSTMSeq2Seq
+from plmlight.networks.nnlm import NNLM
 from plmlight.networks.pair import EncoderDecoderPair
 from plmlight.networks.roberta import RoBERTa
 from plmlight.networks.t5 import T5
 from plmlight.networks.transformer import Transformer
 from plmlight.networks.xlm import XLM
 
-__all__ = ["ALBERT", "BERT", "GPT", "T5", "XLM", "EncoderDecoderPair", "LSTMSeq2Seq", "RoBERTa", "Transformer"]
+__all__ = [
+    "ALBERT",
+    "BERT",
+    "GPT",
+    "LSTMLM",
+    "NNLM",
+    "T5",
+    "XLM",
+    "EncoderDecoderPair",
+    "LSTMSeq2Seq",
+    "RoBERTa",
+    "Transformer",
+]

@@ -1,6 +1,7 @@
 from plmlight.nn.attention import CrossAttention, SelfAttention, attend
 from plmlight.nn.cache import is_remembered, is_state, past_name, present_name
 from plmlight.nn.configured import Configured, build, class_path, config_of
+from plmlight.nn.dropout import EmbeddingDropout, LockedDropout
 from plmlight.nn.embeddings import Embeddings
 from plmlight.nn.encoder import PostNormEncoder
 from plmlight.nn.encoder_decoder import StackedEncoderDecoder
@@ -18,7 +19,7 @@ from plmlight.nn.masks import (
     within_window,
 )
 from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
-from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention
+from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention, TokensFirst
 from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network
 from plmlight.nn.stack import Stack
 
@@ -29,12 +30,14 @@ __all__ = [
     "Configured",
     "CrossAttention",
     "Decoder",
+    "EmbeddingDropout",
     "Embeddings",
     "Encoder",
     "EncoderDecoder",
     "FeedForward",
     "GlobalAttention",
     "LearnedPositions",
+    "LockedDropout",
     "Mask",
     "Network",
     "PostNormEncoder",
@@ -44,6 +47,7 @@ __all__ = [
     "SinusoidalPositions",
     "Stack",
     "StackedEncoderDecoder",
+    "TokensFirst",
     "TransformerLayer",
     "attend",
     "bias_of",

@@ -8,10 +8,42 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from plmlight.nn.attention import KeyValue
 from plmlight.nn.roles import Cache
+
+
+class TokensFirst:
+    """Puts the tokens of each row in front of its padding, wherever that is, and back.
+
+    Args:
+        attention_mask: [B, T], 0 is padding.
+    """
+
+    def __init__(self, attention_mask: Tensor) -> None:
+        self._valid = attention_mask > 0
+        length = attention_mask.shape[1]
+        self.place = self._valid.cumsum(1)
+        """[B, T], of a token among the tokens of its row, counted from 1; at padding that of the token before."""
+        self.counts = self.place[:, -1]
+        """[B], the tokens of each row."""
+        # where each token of a row is; padding is written to a place beyond the last, which nobody reads
+        order = torch.arange(length, device=attention_mask.device).expand(self._valid.shape)
+        order = torch.zeros_like(self.place[:, :1]).expand(-1, length + 1).scatter(1, self._beyond(length), order)
+        self.order = order[:, :-1]
+        """[B, T], the column of each token, the first ones first; what follows a row's last means nothing."""
+
+    def front(self, x: Tensor) -> Tensor:
+        """Rows [B, T, D] with their tokens first; what follows them means nothing."""
+        return _rows(x, self.order)
+
+    def back(self, x: Tensor) -> Tensor:
+        """What came of such rows [B, T, D], each token where it was, and zero at padding."""
+        return _rows(x, (self.place - 1).clamp(min=0)).masked_fill(~self._valid[..., None], 0)
+
+    def _beyond(self, length: int) -> Tensor:
+        return torch.where(self._valid, self.place - 1, length)
 
 
 class LSTM(nn.Module):
@@ -27,6 +59,8 @@ class LSTM(nn.Module):
         num_layers: how many layers.
         bidirectional: read from right to left as well, and put both outputs side by side (Schuster and Paliwal 1997).
         dropout: on what goes from one layer to the next, while training.
+        weight_dropout: on the matrices from state to state, once for all that `forward` reads (Merity et al. 2017,
+            arXiv:1708.02182, section 2), while training.
     """
 
     def __init__(
@@ -37,8 +71,10 @@ class LSTM(nn.Module):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        weight_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.weight_dropout = weight_dropout
         self.hidden_dim, self.num_layers = hidden_dim, num_layers
         self.directions = 2 if bidirectional else 1
         self.dropout = dropout
@@ -69,16 +105,25 @@ class LSTM(nn.Module):
             state = self.empty_state(x.shape[0], x.dtype, x.device)
         if attention_mask is None:
             return self._run(x, None, state)
-        valid = attention_mask > 0
-        place = valid.cumsum(1)  # [B, T]: of a token among the tokens of its row, counted from 1
-        length = x.shape[1]
-        # where each token of a row is; padding is written to a place beyond the last, which nobody reads
-        order = torch.arange(length, device=x.device).expand(valid.shape)
-        order = torch.zeros_like(place[:, :1]).expand(-1, length + 1).scatter(1, _beyond(place, valid, length), order)
-        lengths = place[:, -1]
-        out, last = self._run(_rows(x, order[:, :-1]), lengths.clamp(min=1), state)
-        out = _rows(out, (place - 1).clamp(min=0)).masked_fill(~valid[..., None], 0)
-        some = (lengths > 0)[:, None]
+        tokens = TokensFirst(attention_mask)
+        out, last = self.read(tokens.front(x), tokens.counts, state)
+        return tokens.back(out), last
+
+    def read(self, x: Tensor, counts: Tensor | None, state: Cache) -> tuple[Tensor, Cache]:
+        """Reads rows whose tokens are in front.
+
+        Args:
+            x: [B, T, D_in].
+            counts: [B], how many tokens each row has; None where all are tokens.
+            state: as in `forward`.
+
+        Returns:
+            The last layer's output [B, T, H], which means nothing behind a row's tokens, and the state after the last.
+        """
+        if counts is None:
+            return self._run(x, None, state)
+        out, last = self._run(x, counts.clamp(min=1), state)
+        some = (counts > 0)[:, None]
         return out, tuple(torch.where(some, new, old) for new, old in zip(last, state, strict=True))
 
     def step(self, x: Tensor, state: Cache) -> tuple[Tensor, Cache]:
@@ -108,15 +153,44 @@ class LSTM(nn.Module):
         if lengths is None and x.device.type == "cpu":
             with torch.autocast("cpu", enabled=False):  # torch's kernel for the CPU takes one type for all
                 dtype = self._weights(0)[0].dtype
-                out, last = self.cells(x.to(dtype), (first[0].to(dtype), first[1].to(dtype)))
+                out, last = self._cells(x.to(dtype), (first[0].to(dtype), first[1].to(dtype)))
         elif lengths is None:
-            out, last = self.cells(x, first)
+            out, last = self._cells(x, first)
         else:
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            packed, last = self.cells(packed, first)
+            packed, last = self._packed_cells(packed, first)
             out, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
         hidden, cell = (self._separate(part) for part in last)
         return out, tuple(part for pair in zip(hidden, cell, strict=True) for part in pair)
+
+    def _cells(self, x: Tensor, first: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if not (self.training and self.weight_dropout):
+            out, last = self.cells(x, first)
+            return out, last
+        out, hidden, cell = torch.lstm(x, first, self._dropped(), True, *self._settings(), True)
+        return out, (hidden, cell)
+
+    def _packed_cells(
+        self, x: PackedSequence, first: tuple[Tensor, Tensor]
+    ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
+        if not (self.training and self.weight_dropout):
+            out, last = self.cells(x, first)
+            return out, last
+        assert x.sorted_indices is not None
+        assert x.unsorted_indices is not None
+        ordered = tuple(part.index_select(1, x.sorted_indices) for part in first)
+        data, *state = torch.lstm(x.data, x.batch_sizes, ordered, self._dropped(), True, *self._settings())
+        hidden, cell = (part.index_select(1, x.unsorted_indices) for part in state)
+        return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), (hidden, cell)
+
+    def _dropped(self) -> list[Tensor]:
+        """The weights in torch's order, with zeros in the matrices from state to state."""
+        weights = [self._weights(layer, way) for layer in range(self.num_layers) for way in range(self.directions)]
+        return [F.dropout(w, self.weight_dropout) if i == 1 else w for four in weights for i, w in enumerate(four)]
+
+    def _settings(self) -> tuple[int, float, bool, bool]:
+        """Layers, dropout between them, whether in training, whether in both directions."""
+        return self.num_layers, self.cells.dropout, True, self.directions == 2
 
     def _run_in_graph(self, x: Tensor, lengths: Tensor | None, state: Cache) -> tuple[Tensor, Cache]:
         """The same as ONNX's operator, which knows lengths and takes any."""
@@ -295,10 +369,6 @@ def _scan(
 
     after, out = scan(body, list(state), list(steps))
     return tuple(after), out
-
-
-def _beyond(place: Tensor, valid: Tensor, length: int) -> Tensor:
-    return torch.where(valid, place - 1, length)
 
 
 def _rows(x: Tensor, index: Tensor) -> Tensor:

@@ -84,6 +84,16 @@ class Decoder(Network):
     memory_dim: int | None = None
     """The width of the memory that it attends to; None where it was built without."""
 
+    @property
+    def context_length(self) -> int | None:
+        """The most tokens of a row that it can read; None where it has no limit, and ``max_length`` is the data's."""
+        return self.max_length
+
+    @property
+    def output_dim(self) -> int:
+        """The width of its hidden states, which a head takes: that of the token vectors, so that one can be tied."""
+        return self.token_embedding.embedding_dim
+
     @abstractmethod
     def forward(
         self,
@@ -105,7 +115,7 @@ class Decoder(Network):
             memory_mask: [B, S], 0 is padding.
 
         Returns:
-            The hidden states [B, T, D], and the cache of P+T tokens (None when ``cache`` is None).
+            The hidden states [B, T, `output_dim`], and the cache of P+T tokens (None when ``cache`` is None).
         """
 
     @abstractmethod
@@ -116,7 +126,10 @@ class Decoder(Network):
         device: torch.device | str = "cpu",
         memory: Tensor | None = None,
     ) -> Cache:
-        """The cache of a network that has read nothing (P = 0), but knows the memory it attends to."""
+        """The cache of a network that has read nothing (P = 0), but knows the memory it attends to.
+
+        States, whose names begin with ``state.``, are zeros: what drives an exported graph knows no other start.
+        """
 
     @abstractmethod
     def cache_names(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from plmlight.heads import LMHead
+from plmlight.heads import AdaptiveHead, LMHead
 from plmlight.nn import Configured
 
 
@@ -40,7 +40,7 @@ def parameter_kinds(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]
     tables = {
         id(parameter)
         for module in model.modules()
-        if isinstance(module, nn.Embedding | LMHead)
+        if isinstance(module, nn.Embedding | LMHead | AdaptiveHead)
         for parameter in module.parameters(recurse=False)
     }
     kinds: dict[str, list[tuple[str, nn.Parameter]]] = {"vectors": [], "tables": [], "matrices": []}

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from plmlight.heads import LMHead
+from plmlight.heads import AdaptiveHead, Projection, Softmax
 from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder, is_state, past_name, present_name
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
@@ -27,6 +27,10 @@ class CausalLM(Task):
         schedule: the learning rate over the run; `WarmupCosine` by default.
         tie_head: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
         seed: of the objective's random choices.
+        projection: makes the head; `Softmax` by default, or `AdaptiveSoftmax`.
+
+    Raises:
+        ValueError: when the head cannot be the token embedding's table.
     """
 
     network: Decoder
@@ -40,11 +44,13 @@ class CausalLM(Task):
         schedule: Schedule | None = None,
         tie_head: bool = True,
         seed: int = 0,
+        projection: Projection | None = None,
     ) -> None:
         super().__init__(network, optimizer, schedule, seed)
         self.objective = objective if objective is not None else self.default_objective()
         table = network.token_embedding.weight
-        self.head = LMHead(table.shape[1], network.vocab_size, weight=table if tie_head else None)
+        self.projection = projection if projection is not None else Softmax()
+        self.head = self.projection(network.output_dim, network.vocab_size, table if tie_head else None)
         self._byte_lengths: Tensor | None = None
         self._has_state = all(is_state(name) for name in network.cache_names())
         self._carried = Carried()
@@ -140,6 +146,15 @@ class CausalLM(Task):
         """Takes it back."""
         super().on_load_checkpoint(checkpoint)
         self._carried.load(checkpoint.get("carried", {}))
+
+    def use_token_counts(self, counts: Tensor) -> None:
+        """Learns from the data which tokens are frequent, where the head asks for it and does not know yet.
+
+        Args:
+            counts: [V], how often each token stands in the text to train on.
+        """
+        if isinstance(self.head, AdaptiveHead):
+            self.head.use_counts(counts)
 
     def save_pretrained(self, folder: str) -> None:
         """Writes network, head and tokenizer, as ``transformers.AutoModelForCausalLM`` and ``AutoTokenizer`` open them.

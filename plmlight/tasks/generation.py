@@ -22,7 +22,7 @@ class TorchLanguageModel:
 
     def __init__(self, task: CausalLM) -> None:
         self.task = task.eval()
-        self.max_length: int | None = task.network.max_length
+        self.max_length: int | None = task.network.context_length
         self._cache: Cache = ()
         self._mask: Tensor | None = None
         self._hidden: Tensor | None = None
