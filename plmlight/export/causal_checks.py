@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from plmlight.decoding import DecodingOptions, LanguageModel, generate
+from plmlight.export.causal_lm import tested_length
 from plmlight.export.drivers import GraphDecoder
 from plmlight.export.recipe import Limits
 from plmlight.export.verdict import Check, count, judge
@@ -59,7 +60,7 @@ class CausalLMReference:
     def __init__(self, task: CausalLM, prompts: Sequence[Sequence[int]]) -> None:
         self.task = task
         self.prompts = [list(prompt) for prompt in prompts]
-        self.max_length = task.network.max_length
+        self.max_length = tested_length(task.network)
         self.room = max(1, self.max_length - max(map(len, self.prompts), default=0))
 
     @functools.cached_property

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from plmlight.decoding import DecodingOptions, generate
 from plmlight.export.causal_checks import TEXTS, CausalLMReference, causal_lm_checks, timings
-from plmlight.export.causal_lm import causal_lm_facts, causal_lm_graphs
+from plmlight.export.causal_lm import causal_lm_facts, causal_lm_graphs, tested_length
 from plmlight.export.drivers import GraphDecoder, OneSession, driver
 from plmlight.export.recipe import Limits
 from plmlight.export.specification import GraphSpec
@@ -30,7 +30,7 @@ class CausalLMExport:
 
     def __init__(self, task: CausalLM, tokenizer: Tokenizer) -> None:
         self.task, self.tokenizer = task, tokenizer
-        self.max_length = task.network.max_length
+        self.max_length = tested_length(task.network)
         self.prompts = _prompts(tokenizer, task.network.vocab_size, max(1, self.max_length // 4))
         self.reference = CausalLMReference(task, list(self.prompts.values()))
         self.sessions = OneSession()
@@ -73,7 +73,7 @@ class CausalLMExport:
         return lines
 
     def _model(self, file: Path, spec: GraphSpec) -> GraphDecoder:
-        return driver(self.sessions.open(file), spec, self.max_length)
+        return driver(self.sessions.open(file), spec, self.task.network.context_length)
 
 
 def _prompts(tokenizer: Tokenizer, vocab_size: int, longest: int) -> dict[str, list[int]]:

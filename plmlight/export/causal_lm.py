@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from plmlight.export.graph import converted
 from plmlight.export.in_place import InPlaceDecoder, attends_in_place
 from plmlight.export.specification import CacheKind, GraphSpec, TensorSpec
-from plmlight.nn import Decoder, past_name, present_name
+from plmlight.nn import Decoder, is_state, past_name, present_name
 from plmlight.tasks import CausalLM
+
+_ENDLESS = 1024
+"""Tokens that stand for a row without end."""
 
 
 class PortableDecoder(nn.Module):
-    """A decoder and its head in plain operators; the cache is returned longer than it came.
+    """A decoder and its head in plain operators; the cache is returned longer than it came, or as the state it is.
 
     Args:
         network: the decoder.
@@ -43,8 +46,9 @@ def causal_lm_graphs(task: CausalLM, dtype: torch.dtype) -> dict[str, GraphSpec]
         dtype: of the weights, the cache and the logits.
 
     Returns:
-        ``portable``, whose cache grows by concatenation and whose batches are padded on the left, and, where all that
-        the network remembers are its attentions' keys and values, ``in_place`` (see `plmlight.export.in_place`).
+        ``portable``, whose keys and values grow by concatenation (a recurrent network's state stays as long as it is)
+        and whose batches are padded on the left, and, where all that the network remembers are its attentions' keys and
+        values, ``in_place`` (see `plmlight.export.in_place`).
     """
     network, head = _converted(task, dtype)
     graphs = {"portable": _spec(task, PortableDecoder(network, head), "portable", "model.onnx", "concatenated", dtype)}
@@ -76,12 +80,14 @@ def _spec(task: CausalLM, module: nn.Module, name: str, file: str, cache: CacheK
         inputs=(
             TensorSpec("input_ids", ("batch", "sequence")),
             TensorSpec("attention_mask", ("batch", "total")),
-            *(TensorSpec(past_name(key), axis, dtype) for key, axis in axes.items()),
+            *(TensorSpec(past_name(key), axis, empty[key].dtype) for key, axis in axes.items()),
         ),
         outputs=(
             TensorSpec("logits", ("batch", 1, task.network.vocab_size), dtype),
             *(
-                TensorSpec(present_name(key), tuple(grown if size == length else size for size in axis), dtype)
+                TensorSpec(
+                    present_name(key), tuple(grown if size == length else size for size in axis), empty[key].dtype
+                )
                 for key, axis in axes.items()
             ),
         ),
@@ -92,13 +98,15 @@ def _spec(task: CausalLM, module: nn.Module, name: str, file: str, cache: CacheK
 
 
 def causal_lm_facts(task: CausalLM) -> dict[str, Any]:
-    """What the manifest says about a decoder."""
+    """What the manifest says about a decoder; its attention's sizes where it has keys and values."""
     network = task.network
     cache = network.empty_cache(1)
-    return {
-        "vocab_size": network.vocab_size,
-        "max_length": network.max_length,
-        "num_layers": len(cache) // 2,
-        "num_heads": cache[0].shape[1],
-        "head_dim": cache[0].shape[-1],
-    }
+    facts = {"vocab_size": network.vocab_size, "max_length": network.context_length}
+    if is_state(network.cache_names()[0]):
+        return facts
+    return facts | {"num_layers": len(cache) // 2, "num_heads": cache[0].shape[1], "head_dim": cache[0].shape[-1]}
+
+
+def tested_length(network: Decoder) -> int:
+    """The most tokens of a row that graphs are tested with, and engines built for: all that the network reads."""
+    return network.context_length or _ENDLESS

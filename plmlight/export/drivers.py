@@ -40,7 +40,7 @@ class OneSession:
         return self._opened[1]
 
 
-def driver(session: Any, spec: GraphSpec, max_length: int) -> GraphDecoder:
+def driver(session: Any, spec: GraphSpec, max_length: int | None) -> GraphDecoder:
     """What drives a graph, by the kind of its cache."""
     kinds: dict[str, type[GraphDecoder]] = {"concatenated": PortableDriver, "in_place": InPlaceDriver}
     return kinds[spec.cache](session, spec, max_length)
@@ -52,13 +52,13 @@ class GraphDecoder(ABC):
     Args:
         session: of the graph.
         spec: of the graph.
-        max_length: the most tokens that a row can hold.
+        max_length: the most tokens that a row can hold; None where there is no limit.
     """
 
-    def __init__(self, session: Any, spec: GraphSpec, max_length: int) -> None:
+    def __init__(self, session: Any, spec: GraphSpec, max_length: int | None) -> None:
         self.session = session
-        self.max_length: int | None = max_length
-        self.caches = [tensor for tensor in spec.inputs if tensor.name.startswith("past_key_values.")]
+        self.max_length = max_length
+        self.caches = [tensor for tensor in spec.inputs if tensor.name.startswith("past_")]
         self.dtype = np.dtype(dtype_name(spec.outputs[0].dtype))
         self.mask: NDArray[np.int64] = np.zeros((0, 0), np.int64)
 
@@ -86,12 +86,12 @@ class GraphDecoder(ABC):
 
 
 class PortableDriver(GraphDecoder):
-    """Drives the graph whose cache grows; batches are padded on the left."""
+    """Drives the graph whose cache grows, or is a state; batches are padded on the left."""
 
     def reset(self, batch: int, length: int) -> None:
         """Makes an empty cache."""
         sizes = {"batch": batch, "past": 0}
-        self.cache = [np.zeros(tensor.shape(sizes), self.dtype) for tensor in self.caches]
+        self.cache = [np.zeros(tensor.shape(sizes), dtype_name(tensor.dtype)) for tensor in self.caches]
 
     def extend(self, rows: Rows) -> NDArray[np.float32]:
         """Appends tokens."""

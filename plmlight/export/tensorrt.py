@@ -76,7 +76,8 @@ def profiles(
 
 
 def _free(spec: GraphSpec) -> set[str]:
-    return {axis for tensor in spec.inputs for axis in tensor.dynamic().values()} - set(spec.sums)
+    axes = {axis for tensor in spec.inputs for axis in tensor.dynamic().values()}
+    return {part for axis in axes for part in spec.sums.get(axis, (axis,))}
 
 
 def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> dict[str, str]:

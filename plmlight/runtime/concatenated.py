@@ -1,4 +1,4 @@
-"""A decoder graph in plain ONNX whose cache grows by concatenation: runs on every provider."""
+"""A decoder graph in plain ONNX whose cache grows by concatenation, or is a state: runs on every provider."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ConcatenatedCache:
 
     Args:
         session: the graph.
-        max_length: the most tokens of a row.
+        max_length: the most tokens of a row; None where there is no limit.
         pad_token_id: fills up short rows; the mask hides it.
         decode: a session of the same graph for all but the first tokens of a row, as an engine serves one range of
             lengths; the first one by default.
@@ -57,8 +57,10 @@ class ConcatenatedCache:
         mask = self._mask[list(rows)]
         padding = int(mask.argmax(axis=1).min())
         self._mask = np.ascontiguousarray(mask[:, padding:])
+        kept = [past.numpy()[list(rows)] for past in self._past]
         self._past = [
-            self._signature.place(np.ascontiguousarray(past.numpy()[list(rows), :, padding:])) for past in self._past
+            self._signature.place(np.ascontiguousarray(past[:, :, padding:] if grows else past))
+            for past, grows in zip(kept, self._signature.grows, strict=True)
         ]
 
     def _run(self, session: onnxruntime.InferenceSession, ids: np.ndarray) -> np.ndarray:

@@ -11,7 +11,11 @@ from onnxruntime import OrtValue
 
 from plmlight.runtime.providers import PROVIDERS
 
-_TYPES: dict[str, np.dtype] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
+_TYPES: dict[str, np.dtype] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int64)": np.dtype(np.int64),
+}
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,11 @@ class Signature:
     """The cache and the logits of a decoder graph.
 
     Attributes:
-        past: names of the cache's inputs, ``past_key_values.{i}.key|value``, in graph order.
+        past: names of the cache's inputs, ``past_key_values.{i}.key|value`` or ``past_state.*``, in graph order.
         present: names of the outputs that go on from them, in the same order.
-        shapes: of the inputs, with a text where a size is open: [batch, heads, past, head_dim].
-        cache_type: of their numbers.
+        shapes: of the inputs, with a text where a size is open: [batch, heads, past, head_dim] of keys and values,
+            [batch, width] of a state.
+        types: of the inputs' numbers.
         logits_type: of the logits' numbers.
         vocab_size: of the logits.
         device: where the cache lives: ``"cpu"`` or ``"cuda"``.
@@ -31,7 +36,7 @@ class Signature:
     past: tuple[str, ...]
     present: tuple[str, ...]
     shapes: tuple[tuple[Any, ...], ...]
-    cache_type: np.dtype
+    types: tuple[np.dtype, ...]
     logits_type: np.dtype
     vocab_size: int
     device: str
@@ -48,7 +53,10 @@ class Signature:
         """
         caches = [value for value in session.get_inputs() if value.name.startswith("past")]
         outputs = {value.name: value for value in session.get_outputs()}
-        present = [value.name.replace("past_key_values", "present", 1) for value in caches]
+        present = [
+            value.name.replace("past_key_values.", "present.", 1).replace("past_state.", "present_state.", 1)
+            for value in caches
+        ]
         lacks = [name for name in ("logits", *present) if name not in outputs]
         if not caches or lacks:
             what = f"output {lacks[0]!r}" if lacks else "input 'past_key_values.0.key'"
@@ -58,7 +66,7 @@ class Signature:
             past=tuple(value.name for value in caches),
             present=tuple(present),
             shapes=tuple(tuple(value.shape) for value in caches),
-            cache_type=_TYPES[caches[0].type],
+            types=tuple(_TYPES[value.type] for value in caches),
             logits_type=_TYPES[logits.type],
             vocab_size=int(logits.shape[-1]),
             device="cpu" if session.get_providers()[0] == PROVIDERS["cpu"] else "cuda",
@@ -67,18 +75,27 @@ class Signature:
     @property
     def cache_length(self) -> int | None:
         """The tokens that the cache's inputs hold, where the graph fixes that."""
-        length = self.shapes[0][2]
-        return length if isinstance(length, int) else None
+        lengths = [shape[2] for shape, grows in zip(self.shapes, self.grows, strict=True) if grows]
+        return lengths[0] if lengths and isinstance(lengths[0], int) else None
+
+    @property
+    def grows(self) -> list[bool]:
+        """Which of the cache's tensors hold something of each token, in their third dimension; others are a state."""
+        return [len(shape) == 4 for shape in self.shapes]
 
     def empty_cache(self, rows: int, length: int) -> list[np.ndarray]:
         """Zeros of the cache's shape.
 
         Args:
             rows: of the batch.
-            length: tokens, where the graph does not fix it.
+            length: tokens that keys and values hold, where the graph does not fix it.
         """
-        sizes = ((rows, shape[1], self.cache_length or length, shape[3]) for shape in self.shapes)
-        return [np.zeros(size, dtype=self.cache_type) for size in sizes]
+        held = self.cache_length or length
+        sizes = (
+            (rows, shape[1], held, shape[3]) if grows else (rows, *shape[1:])
+            for shape, grows in zip(self.shapes, self.grows, strict=True)
+        )
+        return [np.zeros(size, dtype=kind) for size, kind in zip(sizes, self.types, strict=True)]
 
     def place(self, array: np.ndarray) -> OrtValue:
         """An array on the device; on the CPU the value is the array's own memory."""
