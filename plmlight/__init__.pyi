@@ -20,6 +20,7 @@ from .networks import T5 as T5
 from .networks import XLM as XLM
 from .networks import EncoderDecoderPair as EncoderDecoderPair
 from .networks import LSTMSeq2Seq as LSTMSeq2Seq
+from .networks import NGram as NGram
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer
 from .objectives import CausalLanguageModelling as CausalLanguageModelling

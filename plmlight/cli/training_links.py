@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from plmlight.interop import Pretrained, fetch, is_checkpoint, read_checkpoint, stored_arguments
 from plmlight.nn import build
+from plmlight.nn.counting import Counted
 from plmlight.objectives import SentencePairObjective
 from plmlight.tasks import Seq2Seq, Task
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
@@ -58,6 +59,7 @@ def link_data(config: Namespace, task: Task | None) -> None:
     data = config.data.get("init_args")
     if data is None:
         return
+    _link_order(config, task)
     if "form" in data:
         data.form = _form(config, task, data.form)
     endless = "max_target_length" in data and data.get("form") != "joined"  # then None is no limit
@@ -74,6 +76,17 @@ def link_data(config: Namespace, task: Task | None) -> None:
                 f"{pair_objective.pairs}: leave it out"
             )
         data.pairs = pair_objective.pairs
+
+
+def _link_order(config: Namespace, task: Task | None) -> None:
+    """Gives a network that is counted its text in order."""
+    data = config.data.init_args
+    network = None if task is not None else config.model.init_args.get("network")
+    cls = locate(network.class_path) if isinstance(network, Namespace) else None
+    if "order" in data and isinstance(cls, type) and issubclass(cls, Counted):
+        if data.order not in ("shuffled", "sequential"):
+            raise ValueError(f"data.order {data.order} was given, but {cls.__name__} is counted in order: leave it out")
+        data.order = "sequential"
 
 
 def _form(config: Namespace, task: Task | None, given: str) -> str:

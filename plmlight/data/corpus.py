@@ -12,6 +12,7 @@ from plmlight.data.loader import (
     EpochLoader,
     EvaluationLoader,
     SampleLoader,
+    SequentialTrainingLoader,
     StreamEvaluationLoader,
     StreamTrainingLoader,
     TrainingLoader,
@@ -55,8 +56,9 @@ class TextCorpus(Corpus):
         overlap: tokens that a block repeats of the one before; 1 lets a causal model predict each token once.
         batch_size: blocks in a batch, on each device.
         isolate_documents: number the documents in ``attention_mask``, so that they do not see each other.
-        order: ``shuffled`` blocks, or ``streams``: the rows of a batch go on where the batch before stopped, for
-            networks that carry a state or memories from step to step (truncated back-propagation).
+        order: ``shuffled`` blocks; ``streams``: the rows of a batch go on where the batch before stopped, for
+            networks that carry a state or memories from step to step (truncated back-propagation); ``sequential``: all
+            of the text, from the first token to the last, each row where the one before stopped, to be counted.
         seed: of the order of the blocks and of the shift of their windows in each epoch.
         num_workers: processes that read ahead. Reading is one indexing of a memory map, so 0 is usually best.
         cache_folder: where tokenizers and shards are kept; by default $PLMLIGHT_CACHE or ~/.cache/plmlight.
@@ -84,7 +86,7 @@ class TextCorpus(Corpus):
         overlap: int = 1,
         batch_size: int = 8,
         isolate_documents: bool = False,
-        order: Literal["shuffled", "streams"] = "shuffled",
+        order: Literal["shuffled", "streams", "sequential"] = "shuffled",
         seed: int = 0,
         num_workers: int = 0,
         cache_folder: str | None = None,
@@ -93,8 +95,8 @@ class TextCorpus(Corpus):
         super().__init__(names, validation_fraction, seed, num_workers, cache_folder)
         self.block_length, self.overlap, self.batch_size = block_length, overlap, batch_size
         self.isolate_documents, self.order = isolate_documents, order
-        if order not in ("shuffled", "streams"):
-            raise ValueError(f"order {order!r} is not known; expected one of shuffled, streams")
+        if order not in ("shuffled", "streams", "sequential"):
+            raise ValueError(f"order {order!r} is not known; expected one of shuffled, streams, sequential")
         if order == "streams" and isolate_documents:
             raise ValueError(
                 "isolate_documents with order streams: what is carried on crosses documents; leave one out"
@@ -120,7 +122,7 @@ class TextCorpus(Corpus):
             The stream, None where there is no text for it.
         """
         if stage in ("fit", "validate") and self._splits:
-            training, validation = _split(self._shards["fit"], self._fraction, self._split)
+            training, validation = split_stream(self._shards["fit"], self._fraction, self._split)
             return training if stage == "fit" else validation
         shards = self._shards.get(stage)
         return TokenStream(shards.tokens, shards.documents) if shards else None
@@ -149,7 +151,7 @@ class TextCorpus(Corpus):
             self.block_length,
             self.overlap,
             self.isolate_documents,
-            cover=stage != "fit",
+            cover=stage != "fit" or self.order == "sequential",
             pad_token_id=self.pad_token_id,
             seed=self.seed,
         )
@@ -161,7 +163,8 @@ class TextCorpus(Corpus):
         return blocks
 
     def _training(self, **share: int) -> EpochLoader:
-        loader = StreamTrainingLoader if self.order == "streams" else TrainingLoader
+        loaders = {"streams": StreamTrainingLoader, "sequential": SequentialTrainingLoader}
+        loader = loaders.get(self.order, TrainingLoader)
         return loader(self.blocks("fit"), self.batch_size, self.seed, self.num_workers, **share)
 
     def _evaluation(self, stage: Stage, **share: int) -> SampleLoader:
@@ -169,7 +172,17 @@ class TextCorpus(Corpus):
         return loader(self.blocks(stage), self.batch_size, self.num_workers, **share)
 
 
-def _split(shards: Shards, fraction: float, split: Split) -> tuple[TokenStream, TokenStream]:
+def split_stream(shards: Shards, fraction: float, split: Split) -> tuple[TokenStream, TokenStream]:
+    """Parts tokens into those to train on and those to validate on.
+
+    Args:
+        shards: the tokens.
+        fraction: how much is held out.
+        split: as in `TextCorpus`.
+
+    Returns:
+        Both.
+    """
     tokens, documents = shards.tokens, shards.documents
     out = held_out(len(documents) - 1, fraction, split)
     if out is not None:

@@ -219,6 +219,50 @@ class TrainingLoader(EpochLoader):
                 yield epoch, sample_ids
 
 
+class SequentialTrainingLoader(EpochLoader):
+    """Endless epochs of all blocks in their order; the last batch of an epoch has the rows that are left.
+
+    Args:
+        blocks: what is read, fixed and padded; see `Blocks`.
+        batch_size: B.
+        seed: of nothing here, as each epoch is the same.
+        num_workers: processes that read ahead.
+        rank: of this process, which has to be the only one.
+        world_size: the number of processes.
+
+    Raises:
+        ValueError: for several processes, none of which would see rows that go on.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        batch_size: int,
+        seed: int = 0,
+        num_workers: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(blocks, seed, num_workers, rank, world_size)
+        self._batch_size = checked_batch_size(batch_size)
+        if world_size > 1:
+            raise ValueError(f"order sequential is for one process, and there are {world_size}: set trainer.devices 1")
+
+    @property
+    def per_epoch(self) -> int:
+        """Samples, as if the last batch were a whole one."""
+        return -(-len(self.samples) // self._batch_size) * self._batch_size
+
+    @property
+    def per_step(self) -> int:
+        """Samples."""
+        return self._batch_size
+
+    def _plan(self, epoch: int, consumed: int) -> Iterator[Request]:
+        for first in range(consumed, len(self.samples), self._batch_size):
+            yield epoch, np.arange(first, min(first + self._batch_size, len(self.samples)))
+
+
 class EvaluationLoader(SampleLoader):
     """Each block once, in order. On several ranks the last batches are filled up with rows of padding.
 

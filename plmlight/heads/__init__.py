@@ -1,4 +1,5 @@
 from plmlight.heads.adaptive import AdaptiveHead
+from plmlight.heads.backoff import BackoffHead
 from plmlight.heads.cross_entropy import chunked_cross_entropy
 from plmlight.heads.lm import LMHead
 from plmlight.heads.masked_lm import MaskedLMHead
@@ -8,6 +9,7 @@ from plmlight.heads.projection import AdaptiveSoftmax, Projection, Softmax
 __all__ = [
     "AdaptiveHead",
     "AdaptiveSoftmax",
+    "BackoffHead",
     "LMHead",
     "MaskedLMHead",
     "PairHead",

@@ -3,6 +3,7 @@ from plmlight.networks.bert import BERT
 from plmlight.networks.gpt import GPT
 from plmlight.networks.lstm_lm import LSTMLM
 from plmlight.networks.lstm_seq2seq import LSTMSeq2Seq
+from plmlight.networks.ngram import NGram
 from plmlight.networks.nnlm import NNLM
 from plmlight.networks.pair import EncoderDecoderPair
 from plmlight.networks.roberta import RoBERTa
@@ -20,6 +21,7 @@ __all__ = [
     "XLM",
     "EncoderDecoderPair",
     "LSTMSeq2Seq",
+    "NGram",
     "RoBERTa",
     "Transformer",
 ]

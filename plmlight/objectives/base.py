@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from plmlight.heads import AdaptiveHead, LMHead
+from plmlight.heads import AdaptiveHead, BackoffHead, LMHead
 from plmlight.nn import Configured
 from plmlight.objectives.keyed_random import KeyedRandom
 
@@ -31,7 +31,7 @@ class Outputs:
     """
 
     hidden: Tensor
-    head: LMHead | AdaptiveHead
+    head: LMHead | AdaptiveHead | BackoffHead
 
 
 class Objective(Configured, ABC):

@@ -1,24 +1,29 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from plmlight.heads import AdaptiveHead, Projection, Softmax
 from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder, is_state, past_name, present_name
+from plmlight.nn.counting import Counted
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
 from plmlight.tasks.carrying import Carried
 from plmlight.tasks.publishing import publish
-from plmlight.text import token_byte_lengths
+from plmlight.text import document_separator, special_token_ids, token_byte_lengths
 
 
 class CausalLM(Task):
     """A language model that reads left to right: a decoder, a projection to the vocabulary, and an objective.
+
+    A network that is counted (`NGram`) is its own projection; ``fit`` reads the text once, in order, and the one step
+    that it takes is to estimate the model at the end. Neither optimiser nor schedule has a part in it.
 
     Args:
         network: the decoder.
@@ -48,9 +53,13 @@ class CausalLM(Task):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed)
         self.objective = objective if objective is not None else self.default_objective()
-        table = network.token_embedding.weight
         self.projection = projection if projection is not None else Softmax()
-        self.head = self.projection(network.output_dim, network.vocab_size, table if tie_head else None)
+        self.automatic_optimization = not isinstance(network, Counted)
+        if isinstance(network, Counted):
+            self.head = network.head()
+        else:
+            table = network.token_embedding.weight if tie_head else None
+            self.head = self.projection(network.output_dim, network.vocab_size, table)
         self._byte_lengths: Tensor | None = None
         self._has_state = all(is_state(name) for name in network.cache_names())
         self._carried = Carried()
@@ -86,6 +95,49 @@ class CausalLM(Task):
             outputs |= {present_name(name): tensor for name, tensor in zip(names, present, strict=True)}
         return outputs
 
+    def setup(self, stage: str) -> None:
+        """Looks whether all is there, before anything is done.
+
+        Raises:
+            ValueError: for a run that is to go on, or on several processes, where the network is counted in one pass.
+        """
+        super().setup(stage)
+        if not isinstance(self.network, Counted) or stage != "fit":
+            return
+        name = type(self.network).__name__
+        if self.trainer.ckpt_path is not None:
+            raise ValueError(
+                f"{self.trainer.ckpt_path}: {name} is counted in one pass, which cannot go on: leave out --ckpt_path"
+            )
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                f"{name} is counted by one process, not by {self.trainer.world_size}: set trainer.devices 1"
+            )
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and the schedule; for a network that is counted one that has nothing to do."""
+        if isinstance(self.network, Counted):
+            return torch.optim.SGD([{"params": []}], lr=0.0)
+        return super().configure_optimizers()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:  # type: ignore[override]
+        """The loss to differentiate; a network that is counted takes note of the batch, and estimates at the end."""
+        if not isinstance(self.network, Counted):
+            return super().training_step(batch, batch_idx)
+        self.network.count(batch)
+        if self.trainer.is_last_batch:
+            special = {} if self.tokenizer is None else special_token_ids(self.tokenizer)
+            separator = None if self.tokenizer is None else document_separator(self.tokenizer)
+            self.network.estimate([id_ for id_ in (special.get("bos"), separator) if id_ is not None])
+            self.trainer.should_stop = True
+            cast(LightningOptimizer, self.optimizers()).step()  # what counts as the run's one step
+        return None
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Scales the gradients and logs the loss, where there are any."""
+        if not isinstance(self.network, Counted):
+            super().on_before_optimizer_step(optimizer)
+
     def prepare(self, batch: Batch, rng: KeyedRandom) -> Batch:
         """Lets the objective make inputs and labels."""
         return self.objective.corrupt(batch, rng)
@@ -101,7 +153,7 @@ class CausalLM(Task):
         if continues is None or not self._has_state:
             hidden: Tensor = self.network(ids, mask)[0]
             return hidden
-        empty = self.network.empty_cache(len(ids), self.network.token_embedding.weight.dtype, ids.device)
+        empty = self.network.empty_cache(len(ids), self.head.weight.dtype, ids.device)
         cache = self._carried.take(self.training, continues, empty, self.data_parallel_group)
         hidden, after = self.network(ids, mask, cache)
         assert after is not None
