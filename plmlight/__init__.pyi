@@ -23,10 +23,12 @@ from .networks import LSTMSeq2Seq as LSTMSeq2Seq
 from .networks import NGram as NGram
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer
+from .networks import XLNet as XLNet
 from .objectives import CausalLanguageModelling as CausalLanguageModelling
 from .objectives import Denoising as Denoising
 from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
 from .objectives import NextSentencePrediction as NextSentencePrediction
+from .objectives import PermutationLanguageModelling as PermutationLanguageModelling
 from .objectives import PrefixLanguageModelling as PrefixLanguageModelling
 from .objectives import SentenceOrderPrediction as SentenceOrderPrediction
 from .objectives import SequenceToSequence as SequenceToSequence
@@ -36,6 +38,7 @@ from .objectives import TranslationLanguageModelling as TranslationLanguageModel
 from .objectives import WholeWordMasking as WholeWordMasking
 from .tasks import CausalLM as CausalLM
 from .tasks import MaskedLM as MaskedLM
+from .tasks import PermutationLM as PermutationLM
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SpanCorruptionLM as SpanCorruptionLM

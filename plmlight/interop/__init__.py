@@ -16,6 +16,7 @@ from plmlight.interop.setting import Setting, always, choice, same
 from plmlight.interop.t5 import MT5_FAMILY, T5_FAMILY
 from plmlight.interop.writing import write_folder
 from plmlight.interop.xlm import XLM_FAMILY
+from plmlight.interop.xlnet import XLNET_FAMILY
 
 __all__ = [
     "ALBERT_FAMILY",
@@ -31,6 +32,7 @@ __all__ = [
     "T5_FAMILY",
     "XLM_FAMILY",
     "XLM_ROBERTA_FAMILY",
+    "XLNET_FAMILY",
     "Architecture",
     "Family",
     "Imported",

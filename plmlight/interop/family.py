@@ -25,6 +25,7 @@ class Rule:
         beside: another weight of ours, without which the rule does not hold.
         skipped: how many rows theirs has before the first that is used.
         row: whether theirs is [1, n] where ours is [n].
+        by_head: whether theirs has two dimensions, heads and the width of one, in the place of our inner one.
     """
 
     ours: str
@@ -36,6 +37,7 @@ class Rule:
     beside: str | None = None
     skipped: int = 0
     row: bool = False
+    by_head: bool = False
 
     def names(self, key: str, among: Collection[str] | None = None) -> tuple[str, ...]:
         """Their names for our ``key``; none where the rule is about another weight.

@@ -66,7 +66,7 @@ def import_folder(
     untied = family.untied_by(config)
     tied_to = None if untied is not None else family.source(table, expected)[0][0]
     held.unite(expected, tied_to)
-    network = filled(lambda: cls(**arguments), _translated(family, expected, held), str(folder))
+    network = filled(lambda: cls(**arguments), _translated(family, arguments, expected, held), str(folder))
     name = str((config.get("architectures") or [family.backbone])[0])
     architecture = family.architectures.get(name)
     if architecture is None:
@@ -172,7 +172,9 @@ class _Held:
         return tensor
 
 
-def _translated(family: Family, expected: Mapping[str, Tensor], held: _Held) -> dict[str, Tensor]:
+def _translated(
+    family: Family, arguments: Mapping[str, Any], expected: Mapping[str, Tensor], held: _Held
+) -> dict[str, Tensor]:
     """Our weights out of theirs, after checking that each is there once, with the shape that config.json implies."""
     sources = {key: family.source(key, expected) for key in expected}
     used = {name: key for key, (names, _) in sources.items() for name in names}
@@ -181,14 +183,18 @@ def _translated(family: Family, expected: Mapping[str, Tensor], held: _Held) -> 
     state: dict[str, Tensor] = {}
     for key, (names, rule) in sources.items():
         parts = [held.tensor(name) for name in names]
+        parts = [part.flatten(1) if rule.by_head and part.dim() == 3 else part for part in parts]
         parts = [part.mT if rule.transposed and part.dim() == 2 else part for part in parts]
         shape = expected[key].shape
         split = [shape[0] // len(parts) + rule.skipped, *shape[1:]]
         if any(list(part.shape) != split for part in parts):
             found = [held.weights.shape(held.files[name]) for name in names]
+            wanted = split[::-1] if rule.transposed else split
+            if rule.by_head:
+                wanted = [wanted[0], arguments["num_heads"], wanted[1] // arguments["num_heads"]]
             raise ValueError(
                 f"{held.folder}: {' + '.join(held.files[name] for name in names)} is {', '.join(map(str, found))}, "
-                f"but by {CONFIG} it should be {split[::-1] if rule.transposed else split}"
+                f"but by {CONFIG} it should be {wanted}"
             )
         state[key] = parts[0][rule.skipped :] if len(parts) == 1 else torch.cat(parts)
     return state

@@ -112,7 +112,10 @@ def _backbone(
         if rule.skipped:
             tensor = torch.cat([tensor.new_zeros(rule.skipped, *tensor.shape[1:]), tensor])
         for name, part in zip(names, tensor.chunk(len(names)), strict=True):
-            weights[prefix + name] = part.mT if rule.transposed else part
+            stored = part.mT if rule.transposed else part
+            if rule.by_head:
+                stored = stored.unflatten(1, (config_of(network)["init_args"]["num_heads"], -1))
+            weights[prefix + name] = stored
         if copies:
             weights |= {prefix + name: tensor.clone() for name in rule.copies}
     assert state.keys() <= expected.keys()

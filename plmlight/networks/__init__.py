@@ -10,6 +10,7 @@ from plmlight.networks.roberta import RoBERTa
 from plmlight.networks.t5 import T5
 from plmlight.networks.transformer import Transformer
 from plmlight.networks.xlm import XLM
+from plmlight.networks.xlnet import XLNet
 
 __all__ = [
     "ALBERT",
@@ -24,4 +25,5 @@ __all__ = [
     "NGram",
     "RoBERTa",
     "Transformer",
+    "XLNet",
 ]

@@ -20,7 +20,8 @@ from plmlight.nn.masks import (
 )
 from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
 from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention, TokensFirst
-from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network
+from plmlight.nn.relative import Relation, RelativeAttention, TwoStreamLayer
+from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network, PermutationEncoder
 from plmlight.nn.stack import Stack
 
 __all__ = [
@@ -40,7 +41,10 @@ __all__ = [
     "LockedDropout",
     "Mask",
     "Network",
+    "PermutationEncoder",
     "PostNormEncoder",
+    "Relation",
+    "RelativeAttention",
     "RelativePositionBias",
     "RotaryPositions",
     "SelfAttention",
@@ -49,6 +53,7 @@ __all__ = [
     "StackedEncoderDecoder",
     "TokensFirst",
     "TransformerLayer",
+    "TwoStreamLayer",
     "attend",
     "bias_of",
     "build",

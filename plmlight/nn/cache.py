@@ -1,20 +1,23 @@
 """What the tensors of a cache are called in an exported graph.
 
 A network names them without the prefix: ``0.key`` or ``0.decoder.key`` for keys and values, ``state.0.hidden`` for what
-else goes from step to step. Hugging Face's graphs know the former as ``past_key_values.`` and ``present.``.
+else goes from step to step, ``mems.0`` for hidden states that are remembered (XLNet). Hugging Face's graphs know the
+first as ``past_key_values.`` and ``present.``.
 """
 
-_STATE = "state."
+_STATE, _MEMORY = "state.", "mems."
 
 
 def past_name(name: str) -> str:
-    """The input: ``past_key_values.0.key``, ``past_state.0.hidden``."""
+    """The input: ``past_key_values.0.key``, ``past_state.0.hidden``, ``mems.0``."""
+    if name.startswith(_MEMORY):
+        return name
     return f"past_{name}" if name.startswith(_STATE) else f"past_key_values.{name}"
 
 
 def present_name(name: str) -> str:
-    """The output: ``present.0.key``, ``present_state.0.hidden``."""
-    return f"present_{name}" if name.startswith(_STATE) else f"present.{name}"
+    """The output: ``present.0.key``, ``present_state.0.hidden``, ``present_mems.0``."""
+    return f"present_{name}" if name.startswith((_STATE, _MEMORY)) else f"present.{name}"
 
 
 def is_state(name: str) -> bool:

@@ -78,6 +78,89 @@ class Encoder(Network):
         """
 
 
+class PermutationEncoder(Encoder):
+    """An encoder that can also read its tokens in any order, and remembers what it read before.
+
+    What it remembers of the M tokens before, its memories, is a tuple of one tensor [B, M, D] a layer: what went into
+    it. A subclass sets ``memory_length`` and ``reuse_length`` beside what every encoder sets.
+    """
+
+    memory_length: int | None
+    """How many tokens are remembered from segment to segment; None for all of them."""
+    reuse_length: int | None
+    """How many tokens of a segment are remembered, its first ones; None for all of them."""
+
+    @abstractmethod
+    def two_stream(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        permutation_mask: Tensor | None = None,
+        target_mapping: Tensor | None = None,
+        memories: Cache | None = None,
+    ) -> tuple[Tensor, Tensor | None, Cache]:
+        """Reads tokens, each seeing those before it in an order of its own, and asks for some of them.
+
+        Args:
+            input_ids: [B, T], int64.
+            attention_mask: [B, T], as in `Encoder.forward`, and then all tokens see all memories; or [B, M+T].
+            token_type_ids: [B, T], as in `Encoder.forward`; memories are of segment 0.
+            permutation_mask: [B, T, T], not 0 where a token, the first index, does not see another; whatever it says, a
+                token sees itself, but the query for it does not where it says so.
+            target_mapping: [B, K, T], 1 at the place of each of K tokens that are asked for and 0 elsewhere; None for
+                none.
+            memories: what this returned for the M tokens before, or `empty_memories`.
+
+        Returns:
+            The hidden states [B, T, D]; the query stream [B, K, D], which knows the place of each token that is asked
+            for, but not the token (None without ``target_mapping``); and the memories for the tokens that follow,
+            detached.
+        """
+
+    @abstractmethod
+    def predict(
+        self,
+        input_ids: Tensor,
+        hidden: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        memories: Cache | None = None,
+    ) -> tuple[Tensor, Cache]:
+        """Reads tokens of which some are hidden, and asks for these, with one stream.
+
+        It is `two_stream` where no token sees a hidden one: a hidden token's content is then read by nobody, so that
+        the query for it can take its place.
+
+        Args:
+            input_ids: [B, T], int64; what stands where a token is hidden has no influence.
+            hidden: [B, T], true where a token is hidden.
+            attention_mask: as in `two_stream`.
+            token_type_ids: as in `two_stream`.
+            memories: as in `two_stream`.
+
+        Returns:
+            [B, T, D], the hidden states, and the query stream where tokens are hidden; and the memories.
+        """
+
+    @abstractmethod
+    def empty_memories(
+        self, batch_size: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", length: int = 0
+    ) -> Cache:
+        """Memories of zeros, one tensor [B, M, D] a layer.
+
+        Args:
+            batch_size: B.
+            dtype: of the tensors.
+            device: where they lie.
+            length: M.
+        """
+
+    @abstractmethod
+    def memory_names(self) -> list[str]:
+        """The memories' names, as `plmlight.nn.cache.past_name` takes them: ``mems.0``, ..."""
+
+
 class Decoder(Network):
     """A network that reads left to right and can go on where it stopped."""
 
@@ -231,4 +314,43 @@ class EncoderDecoder(Network):
         ``0.decoder.key``, ``0.decoder.value``, ``0.encoder.key``, ... for attention, where those with ``encoder`` stay
         as they are from step to step; ``state.0.hidden``, ... for recurrent layers; and ``state.coverage`` [B, S]: how
         much attention each token of the source has had, as the mean over the heads of the last layer.
+        """
+
+
+class WordVectors(Network):
+    """A table of vectors, one a word, that is learned together with a second one.
+
+    Args:
+        vocab_size: V.
+        d_model: D, the width of the vectors.
+    """
+
+    averages: bool = False
+    """Whether the mean of a window's vectors predicts its middle (CBOW), rather than each of them by itself."""
+    input_bias: nn.Parameter | None
+    """[V], of the input vectors, for networks that have it (GloVe)."""
+    output_bias: nn.Parameter | None
+    """[V], of the output vectors."""
+
+    def __init__(self, vocab_size: int, d_model: int) -> None:
+        super().__init__(vocab_size, d_model, max_length=1, pad_token_id=0)
+        self.input_table = nn.Embedding(vocab_size, d_model)
+        self.output_table = nn.Embedding(vocab_size, d_model)
+        self.register_parameter("input_bias", None)
+        self.register_parameter("output_bias", None)
+
+    @property
+    def token_embedding(self) -> nn.Embedding:
+        """The table of the words as inputs [V, D]."""
+        return self.input_table
+
+    @abstractmethod
+    def forward(self, word_ids: Tensor) -> Tensor:
+        """The vectors of words.
+
+        Args:
+            word_ids: [B], int64.
+
+        Returns:
+            [B, D].
         """

@@ -3,6 +3,7 @@ from plmlight.objectives.causal import CausalLanguageModelling
 from plmlight.objectives.denoising import Denoising
 from plmlight.objectives.keyed_random import KeyedRandom
 from plmlight.objectives.masked import MaskedLanguageModelling, Masking
+from plmlight.objectives.permutation import PermutationLanguageModelling
 from plmlight.objectives.prefix import PrefixLanguageModelling
 from plmlight.objectives.rates import LinearRate, RateSchedule
 from plmlight.objectives.sentence_pair import NextSentencePrediction, SentenceOrderPrediction, SentencePairObjective
@@ -23,6 +24,7 @@ __all__ = [
     "NextSentencePrediction",
     "Objective",
     "Outputs",
+    "PermutationLanguageModelling",
     "PrefixLanguageModelling",
     "RateSchedule",
     "SentenceOrderPrediction",

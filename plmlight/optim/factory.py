@@ -34,8 +34,8 @@ def parameter_kinds(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]
         model: any module.
 
     Returns:
-        ``vectors`` (biases, norms), ``tables`` (embeddings and vocabulary projections) and ``matrices`` (the rest),
-        each a list of name and parameter; a tied parameter is listed once, as a table.
+        ``vectors`` (biases, norms, whatever is no plain matrix), ``tables`` (embeddings and vocabulary projections) and
+        ``matrices`` (the rest), each a list of name and parameter; a tied parameter is listed once, as a table.
     """
     tables = {
         id(parameter)
@@ -46,7 +46,8 @@ def parameter_kinds(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]
     kinds: dict[str, list[tuple[str, nn.Parameter]]] = {"vectors": [], "tables": [], "matrices": []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            kind = "vectors" if parameter.ndim < 2 else "tables" if id(parameter) in tables else "matrices"
+            vector = parameter.ndim != 2 or name.endswith("bias")  # an attention's bias has a row for each head
+            kind = "vectors" if vector else "tables" if id(parameter) in tables else "matrices"
             kinds[kind].append((name, parameter))
     return kinds
 

@@ -5,6 +5,7 @@ from plmlight.tasks.checkpoint import task_from_checkpoint
 from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
 from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
 from plmlight.tasks.masked_lm import MaskedLM
+from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 
@@ -12,6 +13,7 @@ __all__ = [
     "Carried",
     "CausalLM",
     "MaskedLM",
+    "PermutationLM",
     "SentenceEmbedding",
     "Seq2Seq",
     "SpanCorruptionLM",

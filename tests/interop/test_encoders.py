@@ -10,7 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, BertForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    BertForSequenceClassification,
+    XLNetForSequenceClassification,
+    XLNetLMHeadModel,
+)
 
 import plmlight
 from plmlight import (
@@ -19,16 +26,26 @@ from plmlight import (
     XLM,
     MaskedLM,
     NextSentencePrediction,
+    PermutationLM,
     RoBERTa,
     SentenceEmbedding,
     SentenceOrderPrediction,
+    XLNet,
 )
-from plmlight.interop import ALBERT_FAMILY, BERT_FAMILY, ROBERTA_FAMILY, XLM_FAMILY, XLM_ROBERTA_FAMILY, Family
+from plmlight.interop import (
+    ALBERT_FAMILY,
+    BERT_FAMILY,
+    ROBERTA_FAMILY,
+    XLM_FAMILY,
+    XLM_ROBERTA_FAMILY,
+    XLNET_FAMILY,
+    Family,
+)
 from plmlight.loading import write_checkpoint
 from plmlight.nn import config_of
 from tests.networks.encoders import FIRST, MODELS, D, V, assert_close, family_of, opened, reference
 
-FAMILIES = [BERT_FAMILY, ROBERTA_FAMILY, XLM_ROBERTA_FAMILY, ALBERT_FAMILY, XLM_FAMILY]
+FAMILIES = [BERT_FAMILY, ROBERTA_FAMILY, XLM_ROBERTA_FAMILY, ALBERT_FAMILY, XLM_FAMILY, XLNET_FAMILY]
 TINY: dict[str, Any] = {"vocab_size": V, "d_model": D, "num_layers": 2, "num_heads": 5, "max_length": 20}
 PAIRS: dict[str, Any] = {"Bert": NextSentencePrediction, "Albert": SentenceOrderPrediction}
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
@@ -71,14 +88,17 @@ def test_an_architecture_is_its_task(architecture: str, tmp_path: Path) -> None:
     task = opened(reference(architecture), tmp_path)
     assert not task.training
     family = family_of(architecture)
-    network: Any = {"Bert": BERT, "Albert": ALBERT, "XLM": XLM}.get(family, RoBERTa)
+    network: Any = {"Bert": BERT, "Albert": ALBERT, "XLM": XLM, "XLNet": XLNet}.get(family, RoBERTa)
     assert type(task.network) is network
     if architecture.endswith("Model") and "LMHead" not in architecture:
         assert isinstance(task, SentenceEmbedding)
-        assert (task.pooling, task.normalise, task.pooler is not None) == ("mean", False, family != "XLM")
+        assert (task.pooling, task.normalise) == ("mean", False)
+        assert (task.pooler is None) == (family in ("XLM", "XLNet"))
         return
-    assert isinstance(task, MaskedLM)
+    assert isinstance(task, PermutationLM if family == "XLNet" else MaskedLM)
     assert task.head.weight is task.network.token_embedding.weight
+    if isinstance(task, PermutationLM):
+        return
     expected = PAIRS[family] if architecture.endswith("ForPreTraining") else type(None)
     assert type(task.pair_objective) is expected
 
@@ -265,6 +285,28 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "causal": ("XLMModel", lambda f: set_config(f, causal=True), "causal is True: only False is supported"),
     "adaptive": ("XLMModel", lambda f: set_config(f, asm=True), "asm is True: only False is supported"),
     "alias": ("XLMModel", lambda f: set_config(f, n_words=98), "vocab_size is 97, but n_words is 98"),
+    "two directions": (
+        "XLNetModel",
+        lambda f: set_config(f, bi_data=True),
+        "bi_data is True: only False is supported",
+    ),
+    "shared biases": (
+        "XLNetModel",
+        lambda f: set_config(f, untie_r=False),
+        "untie_r is False: only True is supported",
+    ),
+    "wide heads": ("XLNetModel", lambda f: set_config(f, d_head=7), "d_head is 7: only d_model 30 divided by n_head 5"),
+    "memory": ("XLNetModel", lambda f: set_config(f, mem_len="all"), "mem_len is 'all', expected a whole number or"),
+    "direction": (
+        "XLNetModel",
+        lambda f: set_config(f, attn_type="by"),
+        "attn_type 'by' is not known",
+    ),
+    "mis-shaped heads": (
+        "XLNetModel",
+        lambda f: change(f, lambda w: w | {"layer.0.rel_attn.k": torch.zeros(30, 5, 7)}),
+        r"rel_attn\.v is \[30, 5, 7\], \[30, 5, 6\], but by config\.json it should be \[30, 5, 6\]",
+    ),
     "dropout": (
         "BertModel",
         lambda f: set_config(f, hidden_dropout_prob=0.2),
@@ -335,9 +377,33 @@ def test_an_empty_config_means_the_references_defaults(family: Family) -> None:
         "xlm-roberta": (30522, 768, 12, 12, 510, 1),
         "albert": (30000, 4096, 12, 64, 512, 0),
         "xlm": (30145, 2048, 12, 16, 512, 2),
+        "xlnet": (32000, 1024, 24, 16, 512, 5),
     }[family.model_type]
     names = ("vocab_size", "d_model", "num_layers", "num_heads", "max_length", "pad_token_id")
     assert tuple(found[name] for name in names) == sizes
+
+
+@torch.no_grad()
+def test_a_permutation_model_made_here_opens_in_transformers(tmp_path: Path) -> None:
+    network = XLNet(**TINY, memory_length=8, reuse_length=4, clamp_length=5)
+    task = PermutationLM(network=network).eval()
+    for parameter in task.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    task.save_pretrained(str(tmp_path))
+    ids, types = torch.randint(FIRST, V, (2, 20)), torch.randint(2, (2, 20))
+    theirs = XLNetLMHeadModel.from_pretrained(tmp_path).eval()
+    assert (theirs.config.mem_len, theirs.config.reuse_len, theirs.config.clamp_len) == (8, 4, 5)
+    assert_close(theirs(ids, token_type_ids=types).logits, task(ids, token_type_ids=types)["logits"])
+    expected = AutoModel.from_pretrained(tmp_path).eval()(ids)
+    hidden, _, kept = task.network.two_stream(ids)
+    assert_close(hidden, expected.last_hidden_state)
+    for found, other in zip(kept, expected.mems, strict=True):
+        assert_close(found, other.transpose(0, 1))
+
+
+def test_the_summary_of_a_classifier_is_left_alone(tmp_path: Path) -> None:
+    XLNetForSequenceClassification(reference("XLNetModel").config).save_pretrained(tmp_path)
+    assert XLNet.from_pretrained(str(tmp_path)).vocab_size == V
 
 
 def test_older_keys_of_xlm_are_read() -> None:

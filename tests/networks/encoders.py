@@ -25,6 +25,9 @@ from transformers import (
     XLMRobertaForMaskedLM,
     XLMRobertaModel,
     XLMWithLMHeadModel,
+    XLNetConfig,
+    XLNetLMHeadModel,
+    XLNetModel,
 )
 
 import plmlight
@@ -52,12 +55,14 @@ _XLM: dict[str, Any] = {
     "max_position_embeddings": LENGTH,
     "n_langs": 3,
 }
+_XLNET: dict[str, Any] = {"vocab_size": V, "d_model": D, "n_layer": 3, "n_head": 5, "d_inner": 50}
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "Bert": (BertConfig, _SIZES),
     "Roberta": (RobertaConfig, _ROBERTA),
     "XLMRoberta": (XLMRobertaConfig, _ROBERTA),
     "Albert": (AlbertConfig, _ALBERT),
     "XLM": (XLMConfig, _XLM),
+    "XLNet": (XLNetConfig, _XLNET),
 }
 MODELS: dict[str, Any] = {
     cls.__name__: cls
@@ -66,6 +71,7 @@ MODELS: dict[str, Any] = {
         *(RobertaForMaskedLM, RobertaModel, XLMRobertaForMaskedLM, XLMRobertaModel),
         *(AlbertForPreTraining, AlbertForMaskedLM, AlbertModel),
         *(XLMWithLMHeadModel, XLMModel),
+        *(XLNetLMHeadModel, XLNetModel),
     )
 }
 assert_close = partial(torch.testing.assert_close, atol=1e-5, rtol=0.0)

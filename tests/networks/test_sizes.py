@@ -26,6 +26,8 @@ from transformers import (
     T5Model,
     XLMConfig,
     XLMModel,
+    XLNetConfig,
+    XLNetModel,
 )
 
 import plmlight
@@ -71,6 +73,9 @@ ENCODERS = {
     "xlm-en": (30145, 12, 2048, 16),
     "xlm-100": (200000, 16, 1280, 16),
     "xlm-tiny": (64139, 2, 128, 2),
+    "xlnet-base-cased": (32000, 12, 768, 12),
+    "xlnet-large-cased": (32000, 24, 1024, 16),
+    "xlnet-tiny": (32000, 2, 128, 2),
 }
 LANGUAGES = {"xlm-xnli15": 15, "xlm-enfr": 2, "xlm-tiny": 2}
 ENCODER_DECODERS = {
@@ -194,6 +199,9 @@ def reference(name: str) -> Any:
     if name.startswith("xlm-") and "roberta" not in name:
         sizes = {"emb_dim": width, "n_layers": layers, "n_heads": heads, "n_langs": LANGUAGES.get(name, 1)}
         return XLMModel(XLMConfig(vocab_size=vocab_size, **sizes))
+    if name.startswith("xlnet"):
+        sizes = {"d_model": width, "n_layer": layers, "n_head": heads, "d_inner": 4 * width}
+        return XLNetModel(XLNetConfig(vocab_size=vocab_size, **sizes))
     sizes = {
         "vocab_size": vocab_size,
         "hidden_size": width,
