@@ -158,26 +158,26 @@ def _first(values: np.ndarray, count: int) -> np.ndarray:
     return places
 
 
-def normaliser(logits: Array) -> tuple[np.ndarray, np.ndarray]:
-    """What to subtract from a row's logits, one after the other, to get the logarithms of probabilities.
+def normaliser(logits: Array, highest: np.ndarray) -> np.ndarray:
+    """What to subtract from a row's distances to its highest logit, to get the logarithms of probabilities.
 
     Args:
         logits: [B, V].
+        highest: the highest logit of each row, [B, 1].
 
     Returns:
-        The highest logit [B, 1], and the logarithm of the summed exponentials of the distances to it [B, 1].
+        The logarithm of the summed exponentials of the distances, [B, 1].
     """
     xp = array_namespace(logits)
     rows, size = logits.shape
     # in pieces that stay in a processor's cache; an accelerator is better off with few calls
     at_once = max(1, _CACHED // size) if str(device(logits)) == "cpu" else rows
-    parts: list[Array] = []
+    most = like_array(highest, logits)
+    sums: list[Array] = []
     for first in range(0, rows, at_once):
-        part = logits[first : first + at_once, :]
-        highest = xp.max(part, axis=-1, keepdims=True)
-        parts.append(xp.concat([highest, xp.log(xp.sum(xp.exp(part - highest), axis=-1, keepdims=True))], axis=-1))
-    both = to_numpy(xp.concat(parts, axis=0))  # [B, 2]
-    return both[:, :1], both[:, 1:]
+        part = slice(first, first + at_once)
+        sums.append(xp.sum(xp.exp(logits[part, :] - most[part, :]), axis=-1, keepdims=True))
+    return to_numpy(xp.log(xp.concat(sums, axis=0)))
 
 
 _CACHED = 1 << 18

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 
@@ -164,7 +165,7 @@ class DecodingOptions:
         if self.temperature:
             raise ValueError("contrastive search does not sample: leave out temperature, or penalty_alpha")
 
-    @property
+    @cached_property
     def samples(self) -> bool:
         """Whether tokens are drawn at random."""
         if self.penalty_alpha:
@@ -173,7 +174,7 @@ class DecodingOptions:
             return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
         return self.temperature > 0
 
-    @property
+    @cached_property
     def eos_token_ids(self) -> tuple[int, ...]:
         """The tokens that end an answer, as a tuple."""
         if self.eos_token_id is None:

@@ -44,13 +44,14 @@ def propose(logits: Array, rows: Rows) -> Proposal:
     whole = any(_needs_whole(search, row, ban) for (search, row), ban in zip(rows, banned, strict=True))
     logits = process(logits, rows) if whole else single_precision(logits)
     scores, tokens = likeliest(logits, width if whole else width + max(map(len, banned)))
+    highest = scores[:, :1].copy()
     if not whole:
         for place, each in enumerate(banned):
             if each and len(each) < logits.shape[-1]:
                 scores[place, np.isin(tokens[place], list(each))] = -np.inf
     places = [place for place, (search, _) in enumerate(rows) if search.normalised and not (whole and _is_beam(search))]
     if places:
-        highest, rest = normaliser(logits)
+        rest = normaliser(logits, highest)
         scores[places] = (scores[places] - highest[places]) - rest[places]
     _settle(scores, tokens, _taken(logits, rows))
     return Proposal(scores, tokens)

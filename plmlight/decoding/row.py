@@ -53,6 +53,7 @@ class Row:
         self.limit = limit
         self.tokenizer = tokenizer
         self._watch = TextStream(tokenizer, prompt, options.stop) if options.stop and tokenizer else None
+        self._bans = bool(options.suppress_tokens or options.min_new_tokens or options.no_repeat_ngram_size)
         self._followers: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._tail: tuple[int, ...] = ()
         self._seen: np.ndarray | None = None
@@ -76,11 +77,15 @@ class Row:
 
     def fork(self, token: int) -> tuple[Row, FinishReason | None]:
         """A row that continues this one with a token, as a beam does; this one stays as it is."""
-        other = copy.copy(self)
-        other.tokens = list(self.tokens)
-        other._followers = dict(self._followers)
-        other._seen = None if self._seen is None else self._seen.copy()
-        other._watch = copy.copy(self._watch)
+        other = Row.__new__(Row)
+        other.__dict__.update(self.__dict__)  # as copy.copy does, which takes many times as long
+        other.tokens = self.tokens.copy()
+        if self._followers:
+            other._followers = self._followers.copy()
+        if self._seen is not None:
+            other._seen = self._seen.copy()
+        if self._watch is not None:
+            other._watch = copy.copy(self._watch)
         return other, other.append(token)
 
     def seen(self, vocab_size: int) -> np.ndarray:
@@ -90,8 +95,10 @@ class Row:
             self._seen[[*self.prompt, *self.tokens]] = True
         return self._seen
 
-    def banned(self) -> list[int]:
+    def banned(self) -> Sequence[int]:
         """The tokens that must not come next: some never, ends not too early, and none that would repeat an n-gram."""
+        if not self._bans:
+            return ()
         banned: list[int] = list(self.options.suppress_tokens)
         if len(self.tokens) < self.options.min_new_tokens:
             banned += self.options.eos_token_ids

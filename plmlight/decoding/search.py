@@ -32,8 +32,9 @@ class Proposal:
 
     def rows(self, rows: slice) -> Proposal:
         """That of some of the rows."""
-        parts = (None if part is None else part[rows] for part in (self.coverage, self.hidden))
-        return Proposal(self.scores[rows], self.tokens[rows], *parts)
+        coverage = None if self.coverage is None else self.coverage[rows]
+        hidden = None if self.hidden is None else self.hidden[rows]
+        return Proposal(self.scores[rows], self.tokens[rows], coverage, hidden)
 
 
 class Search(ABC):
@@ -202,18 +203,16 @@ class Beam(Search):
     def advance(self, proposal: Proposal) -> tuple[list[int], list[int]]:
         """See `Search.advance`."""
         totals = proposal.scores + np.asarray(self.sums, dtype=proposal.scores.dtype)[:, None]  # [R, K]
-        owners = np.broadcast_to(np.arange(len(totals))[:, None], totals.shape)
-        order = np.lexsort((proposal.tokens.ravel(), owners.ravel(), -totals.ravel()))[: self.width]
+        # of equals the first: that of the earlier row, or of a row the likelier token, then the one of the lower number
+        order = np.argsort(-totals, axis=None, kind="stable")[: self.width]
+        values, candidates = totals.take(order).tolist(), proposal.tokens.take(order).tolist()
+        owners = (order // totals.shape[1]).tolist()
         parents: list[int] = []
         tokens: list[int] = []
         rows: list[Row] = []
         sums: list[float] = []
-        for rank, place in enumerate(order.tolist()):
-            if len(rows) >= self.beams <= rank:
-                break
-            parent, column = divmod(place, totals.shape[1])
-            value, token = float(totals[parent, column]), int(proposal.tokens[parent, column])
-            if value == -np.inf:
+        for rank, (value, token, parent) in enumerate(zip(values, candidates, owners, strict=True)):
+            if len(rows) >= self.beams <= rank or value == -np.inf:
                 break
             row, reason = self.rows[parent].fork(token)
             if reason and rank < self.beams:
