@@ -30,6 +30,7 @@ from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
 from .objectives import NextSentencePrediction as NextSentencePrediction
 from .objectives import PermutationLanguageModelling as PermutationLanguageModelling
 from .objectives import PrefixLanguageModelling as PrefixLanguageModelling
+from .objectives import RegularisedLanguageModelling as RegularisedLanguageModelling
 from .objectives import SentenceOrderPrediction as SentenceOrderPrediction
 from .objectives import SequenceToSequence as SequenceToSequence
 from .objectives import SpanCorruption as SpanCorruption

@@ -1,3 +1,4 @@
+from plmlight.callbacks.averaging import NonMonotonicAveraging
 from plmlight.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from plmlight.callbacks.ema import ExponentialMovingAverage
 from plmlight.callbacks.interrupt import StopsCleanly
@@ -10,6 +11,7 @@ __all__ = [
     "Checkpoints",
     "ExponentialMovingAverage",
     "NoProfiler",
+    "NonMonotonicAveraging",
     "ProgressBar",
     "StopsCleanly",
     "Throughput",

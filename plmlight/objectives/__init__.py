@@ -6,6 +6,7 @@ from plmlight.objectives.masked import MaskedLanguageModelling, Masking
 from plmlight.objectives.permutation import PermutationLanguageModelling
 from plmlight.objectives.prefix import PrefixLanguageModelling
 from plmlight.objectives.rates import LinearRate, RateSchedule
+from plmlight.objectives.regularised import RegularisedLanguageModelling
 from plmlight.objectives.sentence_pair import NextSentencePrediction, SentenceOrderPrediction, SentencePairObjective
 from plmlight.objectives.sequence import SequenceToSequence
 from plmlight.objectives.span_corruption import SpanCorruption
@@ -27,6 +28,7 @@ __all__ = [
     "PermutationLanguageModelling",
     "PrefixLanguageModelling",
     "RateSchedule",
+    "RegularisedLanguageModelling",
     "SentenceOrderPrediction",
     "SentencePairObjective",
     "SequenceToSequence",

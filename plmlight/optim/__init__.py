@@ -9,8 +9,10 @@ from plmlight.optim.schedules import (
     WarmupLinear,
     WarmupStableDecay,
 )
+from plmlight.optim.sgd import SGD
 
 __all__ = [
+    "SGD",
     "AdamW",
     "Constant",
     "InverseSquareRoot",
