@@ -101,7 +101,8 @@ def converted(module: M, dtype: torch.dtype) -> M:
     Returns:
         A copy that shares the weights if they are of the type already.
     """
-    if all(parameter.dtype == dtype for parameter in module.parameters()):
+    numbers = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    if all(tensor.dtype == dtype for tensor in numbers):
         return sharing(module)
     return copy.deepcopy(module).to(dtype)  # not of shared weights: it would change them for all who have them
 
