@@ -18,6 +18,8 @@ from .networks import LSTMLM as LSTMLM
 from .networks import NNLM as NNLM
 from .networks import T5 as T5
 from .networks import XLM as XLM
+from .networks import BagOfVectors as BagOfVectors
+from .networks import BiLSTM as BiLSTM
 from .networks import EncoderDecoderPair as EncoderDecoderPair
 from .networks import LSTMSeq2Seq as LSTMSeq2Seq
 from .networks import NGram as NGram

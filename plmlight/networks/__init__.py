@@ -1,5 +1,7 @@
 from plmlight.networks.albert import ALBERT
+from plmlight.networks.bag_of_vectors import BagOfVectors
 from plmlight.networks.bert import BERT
+from plmlight.networks.bilstm import BiLSTM
 from plmlight.networks.gpt import GPT
 from plmlight.networks.lstm_lm import LSTMLM
 from plmlight.networks.lstm_seq2seq import LSTMSeq2Seq
@@ -20,6 +22,8 @@ __all__ = [
     "NNLM",
     "T5",
     "XLM",
+    "BagOfVectors",
+    "BiLSTM",
     "EncoderDecoderPair",
     "LSTMSeq2Seq",
     "NGram",
