@@ -10,6 +10,7 @@ from .data import DocumentCorpus as DocumentCorpus
 from .data import ParallelCorpus as ParallelCorpus
 from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
+from .data import WindowCorpus as WindowCorpus
 from .loading import load as load
 from .networks import ALBERT as ALBERT
 from .networks import BERT as BERT
@@ -21,14 +22,19 @@ from .networks import XLM as XLM
 from .networks import BagOfVectors as BagOfVectors
 from .networks import BiLSTM as BiLSTM
 from .networks import EncoderDecoderPair as EncoderDecoderPair
+from .networks import GloVe as GloVe
 from .networks import LSTMSeq2Seq as LSTMSeq2Seq
 from .networks import NGram as NGram
 from .networks import RoBERTa as RoBERTa
 from .networks import Transformer as Transformer
+from .networks import Word2Vec as Word2Vec
 from .networks import XLNet as XLNet
 from .objectives import CausalLanguageModelling as CausalLanguageModelling
+from .objectives import CooccurrenceRegression as CooccurrenceRegression
 from .objectives import Denoising as Denoising
+from .objectives import HierarchicalSoftmax as HierarchicalSoftmax
 from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
+from .objectives import NegativeSampling as NegativeSampling
 from .objectives import NextSentencePrediction as NextSentencePrediction
 from .objectives import PermutationLanguageModelling as PermutationLanguageModelling
 from .objectives import PrefixLanguageModelling as PrefixLanguageModelling
@@ -45,5 +51,6 @@ from .tasks import PermutationLM as PermutationLM
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SpanCorruptionLM as SpanCorruptionLM
+from .tasks import WordVectorModel as WordVectorModel
 
 __version__: str

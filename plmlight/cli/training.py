@@ -142,7 +142,7 @@ class TrainingCLI(LightningCLI):
             config.trainer.default_root_dir = str(Path("runs") / name)
 
     def instantiate_classes(self) -> None:
-        """Builds data, task and trainer, and gives the task the data's tokenizers and the form of its text."""
+        """Builds data, task and trainer; the task gets the data's tokenizers, token counts and form of text."""
         super().instantiate_classes()
         if self.rebuilt is not None:
             self.model = self.rebuilt
@@ -150,6 +150,9 @@ class TrainingCLI(LightningCLI):
         for name, value in found.items():
             if self.rebuilt is None and value is not None:
                 setattr(self.model, name, value)
+        counts = getattr(self.datamodule, "token_counts", None) if hasattr(self.model, "use_token_counts") else None
+        if self.rebuilt is None and counts is not None:
+            self.model.use_token_counts(counts)
         if found["tokenizer"] is not None:
             check_tokenizer(found["tokenizer"], found["target_tokenizer"], self.model, self.config)
         self.model.check_ready()
@@ -288,6 +291,7 @@ def _quieten() -> None:
         ".*You have overridden `(transfer_batch_to_device|on_(before|after)_batch_transfer)`",
         ".*does not have many workers",
         ".*isinstance.treespec, LeafSpec",
+        "Total length of `list` across ranks is zero",
     ):
         warnings.filterwarnings("ignore", message)
 

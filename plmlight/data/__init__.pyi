@@ -12,3 +12,4 @@ from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards
 from .task_mixture import MixedTask as MixedTask
 from .task_mixture import TaskMixture as TaskMixture
+from .window_corpus import WindowCorpus as WindowCorpus

@@ -152,7 +152,14 @@ class Corpus(TokenData):
     def _tokenised(self, text: Text) -> Shards:
         """The shards of a text."""
 
-    def _load(self, tokenizer: str | None, kind: TokenizerKind, vocab_size: int, lowercase: bool = False) -> None:
+    def _load(
+        self,
+        tokenizer: str | None,
+        kind: TokenizerKind,
+        vocab_size: int,
+        lowercase: bool = False,
+        min_frequency: int = 2,
+    ) -> None:
         """Finds or trains the tokenizer, and finds or writes the shards."""
         files = self._names["fit"]
         assert files is not None
@@ -161,7 +168,9 @@ class Corpus(TokenData):
         elif (folder := _prepared_folder(files)) is not None:
             self.tokenizer = Shards(folder).tokenizer()
         else:
-            self.tokenizer = self._cache.tokenizer(self._text(files), kind, vocab_size, lowercase)
+            self.tokenizer = self._cache.tokenizer(
+                self._text(files), kind, vocab_size, lowercase, min_frequency=min_frequency
+            )
         self._check_tokenizer()
         self._shards = {stage: self._prepared(names) for stage, names in self._names.items() if names}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any, Protocol
 from filelock import FileLock
 from tokenizers import Tokenizer
 
+from plmlight.data.phrases import Phrases, find_phrases
 from plmlight.data.progress import progress_bar, text_size
 from plmlight.data.readers import Documents, DocumentUnit, Piece, read
 from plmlight.data.sentences import sentence_pieces
 from plmlight.data.shards import FORMAT, Shards, is_shards, write_shards
 from plmlight.data.sources import Source
 from plmlight.data.words import WordSegmentation, segmentation, word_starts
-from plmlight.text import TokenizerKind, load_tokenizer, save_tokenizer, tokenizer_hash, train_tokenizer
+from plmlight.text import TokenizerKind, load_tokenizer, replace_file, save_tokenizer, tokenizer_hash, train_tokenizer
 
 TRAINING_TEXT = 2**28
 """Characters of a corpus from which its tokenizer is trained, at most: its first ones."""
@@ -95,6 +97,51 @@ class DocumentText:
         return [FORMAT, self.text_field, self.document, contents]
 
 
+@dataclass(frozen=True)
+class PhraseText:
+    """Text whose phrases are joined: words with single spaces between them, and nothing else.
+
+    Args:
+        text: of documents.
+        phrases: which.
+    """
+
+    text: DocumentText
+    phrases: Phrases
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """The files."""
+        return self.text.sources
+
+    @property
+    def sentences(self) -> bool:
+        """No: the pieces are parts of documents."""
+        return False
+
+    def pieces(self) -> Iterator[Piece]:
+        """Parts of documents; no phrase reaches from one into the next."""
+        return (Piece(f" {self.phrases.join(piece.text)} ", piece.last) for piece in self.text.pieces())
+
+    def sample(self, limit: int) -> Iterable[str]:
+        """The first documents, each time read anew."""
+        return _Joined(self, limit)
+
+    def identity(self, contents: list[Any]) -> list[Any]:
+        """Of the text, and which phrases."""
+        listed = json.dumps([sorted(pairs) for pairs in self.phrases.passes])
+        return [*self.text.identity(contents), hashlib.sha256(listed.encode()).hexdigest(), self.phrases.lowercase]
+
+
+@dataclass(frozen=True)
+class _Joined:
+    text: PhraseText
+    limit: int
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.text.phrases.join(document) for document in self.text.text.sample(self.limit))
+
+
 class Cache:
     """Builds under a file lock, so that of many processes one does the work and the others wait for it.
 
@@ -112,20 +159,23 @@ class Cache:
         vocab_size: int,
         lowercase: bool = False,
         special_tokens: tuple[str, ...] = (),
+        min_frequency: int = 2,
     ) -> Tokenizer:
         """A tokenizer trained on some text.
 
         Args:
-            text: of which the first `TRAINING_TEXT` characters are used.
+            text: of which the first `TRAINING_TEXT` characters are used; all of it for a vocabulary of words.
             kind: as in `train_tokenizer`.
             vocab_size: as in `train_tokenizer`.
             lowercase: as in `train_tokenizer`.
             special_tokens: as in `train_tokenizer`.
+            min_frequency: as in `train_tokenizer`.
 
         Returns:
             The tokenizer, trained now or earlier.
         """
-        return load_tokenizer(self.tokenizer_folder(text, kind, vocab_size, lowercase, special_tokens))
+        folder = self.tokenizer_folder(text, kind, vocab_size, lowercase, special_tokens, min_frequency)
+        return load_tokenizer(folder)
 
     def tokenizer_folder(
         self,
@@ -134,6 +184,7 @@ class Cache:
         vocab_size: int,
         lowercase: bool = False,
         special_tokens: tuple[str, ...] = (),
+        min_frequency: int = 2,
     ) -> Path:
         """Where a tokenizer is that is trained on some text.
 
@@ -143,21 +194,46 @@ class Cache:
             vocab_size: as in `train_tokenizer`.
             lowercase: as in `train_tokenizer`.
             special_tokens: as in `train_tokenizer`.
+            min_frequency: as in `train_tokenizer`.
 
         Returns:
             The folder, written now or earlier.
         """
+        limit = sys.maxsize if kind == "word" else TRAINING_TEXT
 
         def build(folder: Path) -> None:
-            trained = train_tokenizer(
-                text.sample(TRAINING_TEXT), kind, vocab_size, lowercase=lowercase, special_tokens=special_tokens
-            )
+            trained = train_tokenizer(text.sample(limit), kind, vocab_size, lowercase, min_frequency, special_tokens)
             save_tokenizer(trained, folder)
 
-        key: dict[str, Any] = {"text": self._text(text), "kind": kind, "vocab_size": vocab_size, "limit": TRAINING_TEXT}
+        key: dict[str, Any] = {"text": self._text(text), "kind": kind, "vocab_size": vocab_size, "limit": limit}
         key |= {"lowercase": True} if lowercase else {}
         key |= {"special_tokens": special_tokens} if special_tokens else {}
+        key |= {"min_frequency": min_frequency} if min_frequency != 2 else {}
         return self._once("tokenizers", key, lambda at: (at / "tokenizer.json").exists(), build)
+
+    def phrases(self, text: Text, passes: int, min_count: int, threshold: float, lowercase: bool) -> Phrases:
+        """The pairs of words that belong together in some text.
+
+        Args:
+            text: all of it is read, twice a pass.
+            passes: as in `find_phrases`.
+            min_count: as in `find_phrases`.
+            threshold: as in `find_phrases`.
+            lowercase: as in `find_phrases`.
+
+        Returns:
+            The phrases, found now or earlier.
+        """
+
+        def build(folder: Path) -> None:
+            found = find_phrases(text.sample(sys.maxsize), passes, min_count, threshold, lowercase)
+            with replace_file(folder / "phrases.json", "w") as handle:
+                json.dump([sorted(pairs) for pairs in found.passes], handle)
+
+        key = {"text": self._text(text), "phrases": [passes, min_count, threshold, lowercase]}
+        folder = self._once("phrases", key, lambda at: (at / "phrases.json").exists(), build)
+        stored = json.loads((folder / "phrases.json").read_text(encoding="utf-8"))
+        return Phrases(tuple(frozenset((first, second) for first, second in pairs) for pairs in stored), lowercase)
 
     def shards(
         self, text: Text, tokenizer: Tokenizer, end_of_document: bool = False, words: WordSegmentation = "none"

@@ -42,6 +42,14 @@ class Samples(Protocol):
         """
 
 
+class BlockSamples(Samples, Protocol):
+    """Samples of equal length."""
+
+    @property
+    def block_length(self) -> int:
+        """Their length."""
+
+
 class SampleLoader(ABC):
     """Batches of samples, this rank's share of each global batch.
 
@@ -182,7 +190,7 @@ class TrainingLoader(EpochLoader):
 
     def __init__(
         self,
-        blocks: Blocks,
+        blocks: BlockSamples,
         batch_size: int,
         seed: int = 0,
         num_workers: int = 0,
@@ -278,7 +286,7 @@ class EvaluationLoader(SampleLoader):
     """
 
     def __init__(
-        self, blocks: Blocks, batch_size: int, num_workers: int = 0, rank: int = 0, world_size: int = 1
+        self, blocks: Samples, batch_size: int, num_workers: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         super().__init__(blocks, num_workers, rank, world_size)
         self.batch_size = checked_batch_size(batch_size)

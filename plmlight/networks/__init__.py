@@ -2,6 +2,7 @@ from plmlight.networks.albert import ALBERT
 from plmlight.networks.bag_of_vectors import BagOfVectors
 from plmlight.networks.bert import BERT
 from plmlight.networks.bilstm import BiLSTM
+from plmlight.networks.glove import GloVe
 from plmlight.networks.gpt import GPT
 from plmlight.networks.lstm_lm import LSTMLM
 from plmlight.networks.lstm_seq2seq import LSTMSeq2Seq
@@ -11,6 +12,7 @@ from plmlight.networks.pair import EncoderDecoderPair
 from plmlight.networks.roberta import RoBERTa
 from plmlight.networks.t5 import T5
 from plmlight.networks.transformer import Transformer
+from plmlight.networks.word2vec import Word2Vec
 from plmlight.networks.xlm import XLM
 from plmlight.networks.xlnet import XLNet
 
@@ -25,9 +27,11 @@ __all__ = [
     "BagOfVectors",
     "BiLSTM",
     "EncoderDecoderPair",
+    "GloVe",
     "LSTMSeq2Seq",
     "NGram",
     "RoBERTa",
     "Transformer",
+    "Word2Vec",
     "XLNet",
 ]

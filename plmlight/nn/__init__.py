@@ -21,7 +21,7 @@ from plmlight.nn.masks import (
 from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
 from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention, TokensFirst
 from plmlight.nn.relative import Relation, RelativeAttention, TwoStreamLayer
-from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network, PermutationEncoder
+from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network, PermutationEncoder, WordVectors
 from plmlight.nn.stack import Stack
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "TokensFirst",
     "TransformerLayer",
     "TwoStreamLayer",
+    "WordVectors",
     "attend",
     "bias_of",
     "build",

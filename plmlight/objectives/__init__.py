@@ -1,8 +1,11 @@
 from plmlight.objectives.base import Batch, Objective, Outputs
 from plmlight.objectives.causal import CausalLanguageModelling
+from plmlight.objectives.cooccurrence import CooccurrenceRegression
 from plmlight.objectives.denoising import Denoising
+from plmlight.objectives.hierarchical_softmax import HierarchicalSoftmax
 from plmlight.objectives.keyed_random import KeyedRandom
 from plmlight.objectives.masked import MaskedLanguageModelling, Masking
+from plmlight.objectives.negative_sampling import NegativeSampling
 from plmlight.objectives.permutation import PermutationLanguageModelling
 from plmlight.objectives.prefix import PrefixLanguageModelling
 from plmlight.objectives.rates import LinearRate, RateSchedule
@@ -13,15 +16,19 @@ from plmlight.objectives.span_corruption import SpanCorruption
 from plmlight.objectives.spans import SpanMasking
 from plmlight.objectives.translation import TranslationLanguageModelling
 from plmlight.objectives.whole_words import WholeWordMasking
+from plmlight.objectives.word_vectors import RowGradient, WindowObjective, WordObjective
 
 __all__ = [
     "Batch",
     "CausalLanguageModelling",
+    "CooccurrenceRegression",
     "Denoising",
+    "HierarchicalSoftmax",
     "KeyedRandom",
     "LinearRate",
     "MaskedLanguageModelling",
     "Masking",
+    "NegativeSampling",
     "NextSentencePrediction",
     "Objective",
     "Outputs",
@@ -29,6 +36,7 @@ __all__ = [
     "PrefixLanguageModelling",
     "RateSchedule",
     "RegularisedLanguageModelling",
+    "RowGradient",
     "SentenceOrderPrediction",
     "SentencePairObjective",
     "SequenceToSequence",
@@ -36,4 +44,6 @@ __all__ = [
     "SpanMasking",
     "TranslationLanguageModelling",
     "WholeWordMasking",
+    "WindowObjective",
+    "WordObjective",
 ]

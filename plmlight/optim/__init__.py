@@ -1,6 +1,7 @@
 from plmlight.optim.adamw import AdamW
 from plmlight.optim.factory import OptimizerFactory
 from plmlight.optim.muon import Muon
+from plmlight.optim.rows import RowAdaGrad, RowOptimizer, RowOptimizerFactory, RowSGD
 from plmlight.optim.schedules import (
     Constant,
     InverseSquareRoot,
@@ -18,6 +19,10 @@ __all__ = [
     "InverseSquareRoot",
     "Muon",
     "OptimizerFactory",
+    "RowAdaGrad",
+    "RowOptimizer",
+    "RowOptimizerFactory",
+    "RowSGD",
     "Schedule",
     "WarmupCosine",
     "WarmupLinear",

@@ -8,6 +8,7 @@ from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
+from plmlight.tasks.word_vectors import WordVectorModel
 
 __all__ = [
     "Carried",
@@ -22,5 +23,6 @@ __all__ = [
     "TorchLanguageModel",
     "TorchMaskedModel",
     "TorchSequenceModel",
+    "WordVectorModel",
     "task_from_checkpoint",
 ]

@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from plmlight.text.nearest import nearest
 from plmlight.text.published import add_special, albert_normalizers, wrap
 
 TokenizerKind = Literal[
-    "byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "roberta", "albert", "xlm", "t5"
+    "byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "word", "roberta", "albert", "xlm", "t5"
 ]
 END = "<|endoftext|>"
+WORD = r"\w+(?:['’]\w+)*"
+"""What a word is to the tokenizer of that kind."""
 SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
 """T5's tokens for hidden spans, in the order of the spans."""
 
@@ -38,6 +40,8 @@ def train_tokenizer(
     - ``unigram``: the unigram language model (Kudo 2018, arXiv:1804.10959) of T5 and XLNet; `<pad> </s> <unk>`: 0 to 2.
     - ``character``: each character is a token, the most frequent if there are too many. `<|endoftext|>` 0, `<unk>` 1.
     - ``byte``: the 256 bytes, and `<|endoftext|>` as id 0.
+    - ``word``: each word (letters, digits and ``_``, with apostrophes within) is a token, the most frequent first; what
+      stands between words is dropped. `<unk>` is id 0.
     - ``roberta``: ``byte-bpe`` for a masked language model (Liu et al. 2019, arXiv:1907.11692):
       `<s> <pad> </s> <unk> <mask>` are ids 0 to 4, and texts stand as `<s> A </s> </s> B </s>`.
     - ``albert``: ``unigram`` for a masked language model (Lan et al. 2020, arXiv:1909.11942), with ALBERT's normaliser:
@@ -52,7 +56,8 @@ def train_tokenizer(
         kind: one of the above.
         vocab_size: the number of tokens at most, special ones included; ``byte`` always has 257.
         lowercase: lower the case of all text first; wordpiece then strips accents too, albert always does.
-        min_frequency: pairs seen less often are not merged (byte-bpe, bpe, wordpiece, roberta, xlm).
+        min_frequency: pairs seen less often are not merged (byte-bpe, bpe, wordpiece, roberta, xlm), words
+            not kept (word).
         special_tokens: more tokens that text is never cut into, such as the marks of speakers; they come last.
 
     Returns:
@@ -63,7 +68,7 @@ def train_tokenizer(
     """
     if kind not in _TRAIN:
         raise ValueError(f"tokenizer kind {kind!r} is unknown{nearest(kind, get_args(TokenizerKind))}")
-    least = len(special_tokens) + {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108}.get(kind, 8)
+    least = len(special_tokens) + {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108, "word": 2}.get(kind, 8)
     if kind != "byte" and vocab_size < least:
         raise ValueError(f"vocab_size {vocab_size} is too small for a {kind} tokenizer: at least {least}")
     documents = list(documents) if isinstance(documents, Iterator) else documents
@@ -212,6 +217,19 @@ def _byte(documents: Iterable[str], vocab_size: int, lowercase: bool, min_freque
     return tokenizer
 
 
+def _word(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    tokenizer.normalizer = _normalizer(normalizers.NFC(), lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocab_size, min_frequency=min_frequency, show_progress=False, special_tokens=["<unk>"]
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    if tokenizer.get_vocab_size() < 2:
+        raise ValueError(f"no word of the text occurs at least {min_frequency} times: the vocabulary is empty")
+    return tokenizer
+
+
 def _roberta(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokenizer = _byte_bpe(documents, vocab_size, lowercase, min_frequency, special)
@@ -250,6 +268,7 @@ _TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
     "unigram": _unigram,
     "character": _character,
     "byte": _byte,
+    "word": _word,
     "roberta": _roberta,
     "albert": _albert,
     "xlm": _xlm,

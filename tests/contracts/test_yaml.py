@@ -179,6 +179,6 @@ def test_an_export_recipe_is_read(path: Path) -> None:
 def test_no_yaml_is_left_out() -> None:
     everywhere = [path for top in ("configs", "export", "plmlight") for path in (ROOT / top).rglob("*.y*ml")]
     assert len(NETWORKS) + len(TRAINING) + len(RECIPES) == len(everywhere)
-    assert len(NETWORKS) == 69
+    assert len(NETWORKS) == 75
     assert TRAINING
     assert RECIPES
