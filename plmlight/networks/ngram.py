@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from plmlight.heads.backoff import BackoffHead
 from plmlight.nn import Cache, Decoder, TokensFirst
 from plmlight.nn.backoff import BackoffTables
-from plmlight.nn.counting import Counted, count_ngrams, kneser_ney
+from plmlight.nn.counting import Counted, Counts, Estimates, count_ngrams, kneser_ney
+from plmlight.text.arpa import END, NEVER, START, Arpa, Ngrams, read_arpa
 
 
 class NGram(Counted, Decoder):
@@ -147,6 +148,81 @@ class NGram(Counted, Decoder):
         self.tables.fill(levels, estimates)
         self.use_boundaries(boundaries)
         self.discounts.copy_(torch.tensor([found.discounts for found in estimates]))
+
+    def to_arpa(self, names: Sequence[str]) -> Arpa:
+        """The model as a file in the ARPA format holds it.
+
+        Args:
+            names: of the ids, as `plmlight.text.arpa.token_names` makes them.
+
+        Returns:
+            The model; its words are the names, and ``<s>`` the last one, or the token of that name.
+        """
+        words = list(names)
+        start = words.index(START) if START in words else self.vocab_size
+        if start == self.vocab_size:
+            words.append(START)
+        levels = []
+        for k in range(1, self.order + 1):
+            ids, scores, shares = (part.cpu().double().numpy() for part in self.tables.ngrams(k))
+            if k == 1 and start < self.vocab_size:  # one line has the token's probability and the back-off of <s>
+                shares[start] = shares[-1]
+                ids, scores, shares = ids[:-1], scores[:-1], shares[:-1]
+            scores = np.maximum(scores / np.log(10), NEVER)
+            ids[ids == self.vocab_size] = start
+            levels.append(Ngrams(ids.astype(np.int32), scores, shares / np.log(10)))
+        return Arpa(words, levels)
+
+    @classmethod
+    def from_arpa(cls, path: str, names: Sequence[str] | None = None) -> NGram:
+        """Builds the model of a file in the ARPA format.
+
+        Args:
+            path: the file.
+            names: of the ids, as `plmlight.text.arpa.token_names` makes them; the words of the file in its order, but
+                for ``<s>``, by default.
+
+        Returns:
+            The model; ``</s>`` is what stands between documents.
+
+        Raises:
+            ValueError: as `read_arpa`, for a word that is none of the names, and for a name that is not in the file.
+        """
+        arpa = read_arpa(path)
+        ids = {name: id_ for id_, name in enumerate(names or [word for word in arpa.words if word != START])}
+        network = cls(len(ids), len(arpa.levels))
+        unknown = [word for word in arpa.words if word not in ids and word != START]
+        missing = [name for name in ids if name not in set(arpa.words)]
+        if unknown or missing:
+            what = f"the word {unknown[0]!r} is no token" if unknown else f"the token {missing[0]!r} has no 1-gram"
+            raise ValueError(f"{path}: {what} of the tokenizer that is to read text for it")
+        start, rows = network.vocab_size, network.vocab_size + 1
+        # what a word is called where it begins an n-gram, and elsewhere, as some token may be called <s> too
+        begins = np.array([start if word == START else ids[word] for word in arpa.words])
+        others = np.array([ids.get(word, start) for word in arpa.words])
+        one, log10 = arpa.levels[0], np.log(10)
+        scores, shares = np.full(rows, -np.inf), np.zeros(rows)
+        scores[others[one.ids[:, 0]]] = one.log_probabilities * log10
+        scores[start] = -np.inf  # nothing predicts <s>
+        shares[begins[one.ids[:, 0]]] = one.log_backoffs * log10
+        levels = [Counts(np.array([0, rows]), np.arange(rows), np.zeros(rows, np.int64), np.zeros(rows, np.int32))]
+        estimates = [Estimates(scores, shares, (0.0, 0.0, 0.0))]
+        keys: list[np.ndarray] = []  # of each length from 2, sorted
+        for level in arpa.levels[1:]:
+            number, words = begins[level.ids[:, 0]], others[level.ids[:, 1:]]
+            for known, word in zip(keys, words.T[:-1], strict=True):
+                number = np.searchsorted(known, number * rows + word)
+            key = number * rows + words[:, -1]
+            order = np.argsort(key)
+            keys.append(key[order])
+            held = np.bincount(number, minlength=len(levels[-1].words))
+            starts, none = np.concatenate([[0], np.cumsum(held)]), np.zeros(len(key), np.int64)
+            levels.append(Counts(starts, words[order, -1], none, none))
+            scores, shares = (part[order] * log10 for part in (level.log_probabilities, level.log_backoffs))
+            estimates.append(Estimates(scores, shares, (0.0, 0.0, 0.0)))
+        network.tables.fill(levels, estimates)
+        network.use_boundaries([ids[name] for name in (START, END) if name in ids])
+        return network
 
     def use_boundaries(self, boundaries: Sequence[int]) -> None:
         """Reads ids as ``<s>`` where they stand before a token.

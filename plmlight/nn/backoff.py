@@ -82,6 +82,25 @@ class BackoffTables(nn.Module):
         lengths = (len(getattr(self, f"scores_{k}")) - 1 for k in range(1, self.order + 1))
         return [size - (k == 1) for k, size in enumerate(lengths, 1)]
 
+    def ngrams(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What is stored of one length.
+
+        Args:
+            k: from 1 to n.
+
+        Returns:
+            In the order of their numbers: ids [N, k], V for ``<s>``, the logarithms of the probabilities [N], and those
+            of the back-off weights [N], zeros for k = n.
+        """
+        scores: Tensor = getattr(self, f"scores_{k}")[:-1]
+        shares = getattr(self, f"backoffs_{k}")[:-1] if k < self.order else torch.zeros_like(scores)
+        if k == 1:
+            return torch.arange(self.vocab_size + 1)[:, None], scores, shares
+        starts: Tensor = getattr(self, f"starts_{k}")[:-1]
+        parents = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
+        words: Tensor = getattr(self, f"words_{k}")[:-1]
+        return torch.cat([self.ngrams(k - 1)[0][parents], words[:, None].long()], 1), scores, shares
+
     def find(self, k: int, contexts: Tensor, words: Tensor) -> Tensor:
         """Looks n-grams of length k up.
 
