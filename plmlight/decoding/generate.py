@@ -225,7 +225,7 @@ def _check_model(model: LanguageModel, search: Search) -> None:
     if search.covers and not isinstance(model, Covering):
         raise ValueError("coverage_penalty needs a model that reads a source and sums its attention to it")
     if search.compares and not isinstance(model, Revealing):
-        raise ValueError("contrastive search (penalty_alpha) needs a model that gives its hidden states, as torch does")
+        raise ValueError("contrastive search (penalty_alpha) needs a model that gives its hidden states")
 
 
 def _fit(

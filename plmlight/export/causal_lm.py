@@ -29,13 +29,14 @@ class PortableDecoder(nn.Module):
         super().__init__()
         self.network = network
         self.head = head
+        self.reveals = _reveals(network)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
-        """Reads tokens: the logits [B, 1, V] after the last column, and the cache of P+T tokens."""
+        """Reads tokens: the logits [B, 1, V] after the last column, perhaps the hidden states, and the cache."""
         hidden, present = self.network(input_ids, attention_mask, past)  # [B, T, D]
         assert present is not None
         logits: Tensor = self.head(hidden[:, -1:])
-        return logits, *present
+        return (logits, hidden, *present) if self.reveals else (logits, *present)
 
 
 def causal_lm_graphs(task: CausalLM, dtype: torch.dtype) -> dict[str, GraphSpec]:
@@ -48,7 +49,8 @@ def causal_lm_graphs(task: CausalLM, dtype: torch.dtype) -> dict[str, GraphSpec]
     Returns:
         ``portable``, whose keys and values grow by concatenation (a recurrent network's state stays as long as it is)
         and whose batches are padded on the left, and, where all that the network remembers are its attentions' keys and
-        values, ``in_place`` (see `plmlight.export.in_place`).
+        values, ``in_place`` (see `plmlight.export.in_place`). What a network that attends makes of each token is an
+        output too, for contrastive search.
     """
     network, head = _converted(task, dtype)
     graphs = {"portable": _spec(task, PortableDecoder(network, head), "portable", "model.onnx", "concatenated", dtype)}
@@ -85,6 +87,11 @@ def _spec(task: CausalLM, module: nn.Module, name: str, file: str, cache: CacheK
         outputs=(
             TensorSpec("logits", ("batch", 1, task.network.vocab_size), dtype),
             *(
+                [TensorSpec("last_hidden_state", ("batch", "sequence", task.network.d_model), dtype)]
+                if _reveals(task.network)
+                else []
+            ),
+            *(
                 TensorSpec(
                     present_name(key), tuple(grown if size == length else size for size in axis), empty[key].dtype
                 )
@@ -95,6 +102,11 @@ def _spec(task: CausalLM, module: nn.Module, name: str, file: str, cache: CacheK
         cache=cache,
         sums={"total": ("past", "sequence")},
     )
+
+
+def _reveals(network: Decoder) -> bool:
+    """Whether the hidden states are vectors that can be compared: those of a network that keeps keys and values."""
+    return not is_state(network.cache_names()[0])
 
 
 def causal_lm_facts(task: CausalLM) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class GraphDecoder(ABC):
         self.session = session
         self.max_length = max_length
         self.caches = [tensor for tensor in spec.inputs if tensor.name.startswith("past_")]
+        self.present = [tensor.name for tensor in spec.outputs if tensor.name.startswith("present")]
         self.dtype = np.dtype(dtype_name(spec.outputs[0].dtype))
         self.mask: NDArray[np.int64] = np.zeros((0, 0), np.int64)
 
@@ -98,7 +99,8 @@ class PortableDriver(GraphDecoder):
         ids, fresh = padded(rows, left=True)
         self.mask = np.concatenate([self.mask, fresh], 1)
         feeds = dict(zip((tensor.name for tensor in self.caches), self.cache, strict=True))
-        logits, *self.cache = self.session.run(None, {"input_ids": ids, "attention_mask": self.mask, **feeds})
+        outputs = ["logits", *self.present]
+        logits, *self.cache = self.session.run(outputs, {"input_ids": ids, "attention_mask": self.mask, **feeds})
         scores: NDArray[np.float32] = logits[:, 0].astype(np.float32)
         return scores
 
@@ -144,9 +146,9 @@ class InPlaceDriver(GraphDecoder):
         binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids))
         binding.bind_cpu_input("attention_mask", self.mask)
         binding.bind_output("logits")
-        for tensor, buffer in zip(self.caches, self.buffers, strict=True):
+        for tensor, present, buffer in zip(self.caches, self.present, self.buffers, strict=True):
             binding.bind_ortvalue_input(tensor.name, buffer)
-            binding.bind_ortvalue_output(tensor.name.replace("past_key_values.", "present."), buffer)
+            binding.bind_ortvalue_output(present, buffer)
         self.session.run_with_iobinding(binding)
         logits: NDArray[np.float32] = binding.get_outputs()[0].numpy()[:, 0].astype(np.float32)
         return logits

@@ -105,7 +105,7 @@ class InPlaceDecoder(nn.Module):
         self.head = head
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, *buffers: Tensor) -> tuple[Tensor, ...]:
-        """Reads tokens: the logits [B, 1, V] after each row's last one, and the buffers."""
+        """Reads tokens: the logits [B, 1, V] after each row's last, the hidden states [B, T, D], and the buffers."""
         length, total = input_ids.shape[1], attention_mask.shape[1]
         before = attention_mask[:, : total - length].sum(1)  # [B]
         fresh = attention_mask[:, total - length :].sum(1)  # [B]
@@ -118,7 +118,7 @@ class InPlaceDecoder(nn.Module):
         assert presents is not None
         last = (fresh - 1).clamp(min=0)[:, None, None].expand(-1, 1, hidden.shape[-1])  # [B, 1, D]
         logits: Tensor = self.head(hidden.gather(1, last))
-        return logits, *presents
+        return logits, hidden, *presents
 
 
 def in_place(network: Decoder, call: Call) -> Decoder:

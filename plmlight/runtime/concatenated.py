@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime import OrtValue
 
-from plmlight.runtime.graph import Signature
+from plmlight.runtime.graph import HIDDEN, Signature
 
 
 class ConcatenatedCache:
@@ -35,6 +35,7 @@ class ConcatenatedCache:
         self._pad = pad_token_id
         self._mask = np.zeros((0, 0), dtype=np.int64)
         self._past: list[OrtValue] = []
+        self._hidden = self._signature.empty_hidden(0, 0)
 
     def start(self, prompts: Sequence[Sequence[int]]) -> np.ndarray:
         """See `plmlight.decoding.LanguageModel.start`."""
@@ -63,6 +64,14 @@ class ConcatenatedCache:
             for past, grows in zip(kept, self._signature.grows, strict=True)
         ]
 
+    def hidden(self) -> np.ndarray:
+        """See `plmlight.decoding.Revealing.hidden`.
+
+        Raises:
+            ValueError: when the graph does not give them.
+        """
+        return self._signature.revealed(self._hidden)
+
     def _run(self, session: onnxruntime.InferenceSession, ids: np.ndarray) -> np.ndarray:
         binding = session.io_binding()
         binding.bind_cpu_input("input_ids", ids)
@@ -72,7 +81,10 @@ class ConcatenatedCache:
             binding.bind_ortvalue_input(name, past)
         for name in self._signature.present:
             binding.bind_output(name, self._signature.device)
+        if self._signature.hidden_width is not None:
+            self._hidden = self._signature.empty_hidden(*ids.shape)
+            binding.bind_ortvalue_output(HIDDEN, OrtValue.ortvalue_from_numpy(self._hidden))
         session.run_with_iobinding(binding)
-        logits, *self._past = binding.get_outputs()
+        logits, *self._past = binding.get_outputs()[: 1 + len(self._past)]
         scores: np.ndarray = logits.numpy()[:, -1]
         return scores

@@ -17,6 +17,8 @@ _TYPES: dict[str, np.dtype] = {
     "tensor(int64)": np.dtype(np.int64),
 }
 
+HIDDEN = "last_hidden_state"
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -30,6 +32,8 @@ class Signature:
         types: of the inputs' numbers.
         logits_type: of the logits' numbers.
         vocab_size: of the logits.
+        hidden_width: of the hidden states; None where the graph does not give them.
+        hidden_type: of their numbers.
         device: where the cache lives: ``"cpu"`` or ``"cuda"``.
     """
 
@@ -39,6 +43,8 @@ class Signature:
     types: tuple[np.dtype, ...]
     logits_type: np.dtype
     vocab_size: int
+    hidden_width: int | None
+    hidden_type: np.dtype
     device: str
 
     @classmethod
@@ -62,6 +68,7 @@ class Signature:
             what = f"output {lacks[0]!r}" if lacks else "input 'past_key_values.0.key'"
             raise ValueError(f"the graph has no {what}: it is not a decoder with a cache")
         logits = outputs["logits"]
+        hidden = outputs.get(HIDDEN)
         return cls(
             past=tuple(value.name for value in caches),
             present=tuple(present),
@@ -69,6 +76,8 @@ class Signature:
             types=tuple(_TYPES[value.type] for value in caches),
             logits_type=_TYPES[logits.type],
             vocab_size=int(logits.shape[-1]),
+            hidden_width=None if hidden is None else int(hidden.shape[-1]),
+            hidden_type=_TYPES[(hidden or logits).type],
             device="cpu" if session.get_providers()[0] == PROVIDERS["cpu"] else "cuda",
         )
 
@@ -96,6 +105,24 @@ class Signature:
             for shape, grows in zip(self.shapes, self.grows, strict=True)
         )
         return [np.zeros(size, dtype=kind) for size, kind in zip(sizes, self.types, strict=True)]
+
+    def empty_hidden(self, rows: int, length: int) -> np.ndarray:
+        """Room for the hidden states of rows of so many tokens; of none where the graph does not give them."""
+        return np.empty((rows, length, self.hidden_width or 0), self.hidden_type)
+
+    def revealed(self, hidden: np.ndarray) -> np.ndarray:
+        """Hidden states in single precision.
+
+        Raises:
+            ValueError: when the graph does not give them.
+        """
+        if self.hidden_width is None:
+            raise ValueError(
+                f"the graph has no output {HIDDEN!r}, which contrastive search (penalty_alpha) compares: a recurrent "
+                "network's has none, nor has one that an older version exported"
+            )
+        found: np.ndarray = hidden.astype(np.float32)
+        return found
 
     def place(self, array: np.ndarray) -> OrtValue:
         """An array on the device; on the CPU the value is the array's own memory."""

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime import OrtValue
 
-from plmlight.runtime.graph import Signature
+from plmlight.runtime.graph import HIDDEN, Signature
 
 _ROUND = 128
 """Buffers hold a multiple of this many tokens, with room for at least as many new ones."""
@@ -41,6 +41,7 @@ class InPlaceCache:
         self._mask = np.zeros(0, dtype=np.int64)
         self._ids = np.zeros((0, 1), dtype=np.int64)
         self._logits = np.zeros((0, 1, 0), dtype=np.float32)
+        self._hidden = self._signature.empty_hidden(0, 0)
 
     def start(self, prompts: Sequence[Sequence[int]]) -> np.ndarray:
         """See `plmlight.decoding.LanguageModel.start`."""
@@ -80,6 +81,17 @@ class InPlaceCache:
             return
         self._refill(places)
 
+    def hidden(self) -> np.ndarray:
+        """See `plmlight.decoding.Revealing.hidden`.
+
+        Raises:
+            ValueError: when the graph does not give them.
+        """
+        found = self._signature.revealed(self._hidden)
+        if found.shape[1] > 1:  # prompts begin at the start of their rows here
+            found = np.stack([np.roll(row, -length, 0) for row, length in zip(found, self._lengths, strict=True)])
+        return found
+
     def _grow(self) -> None:
         if self._capacity >= self._longest:
             raise ValueError(f"the model's length of {self._longest} tokens is used up")
@@ -113,6 +125,10 @@ class InPlaceCache:
         self._ids = np.zeros((rows, 1), dtype=np.int64)
 
     def _run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        if self._hidden.shape[:2] != ids.shape:
+            self._hidden = self._signature.empty_hidden(*ids.shape)
+            if self._signature.hidden_width is not None:
+                self._binding.bind_ortvalue_output(HIDDEN, OrtValue.ortvalue_from_numpy(self._hidden))
         self._binding.bind_cpu_input("input_ids", ids)
         self._binding.bind_cpu_input("attention_mask", mask)
         self._session.run_with_iobinding(self._binding)

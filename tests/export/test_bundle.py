@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -10,10 +11,13 @@ import torch
 from tokenizers import Tokenizer
 
 import plmlight.export.bundle as bundle_module
+from plmlight import runtime
+from plmlight.decoding import DecodingOptions, TextGenerator
 from plmlight.export import Limits, Recipe, Verdict, export_bundle
 from plmlight.export.graph import WeightFile
 from plmlight.export.tasks import TaskExport, exporter
 from plmlight.tasks import CausalLM
+from plmlight.tasks.generation import TorchLanguageModel
 from tests.runtime.encoders import small_encoder
 
 from .conftest import small_task
@@ -85,6 +89,19 @@ def test_golden_requests_are_the_models_greedy_answers(bundle: Bundle) -> None:
         for token in line["token_ids"]:
             assert int(task(torch.tensor([ids]))["logits"][0, -1].argmax()) == token
             ids.append(token)
+
+
+@pytest.mark.parametrize("graph", ["in_place", "portable"])
+def test_contrastive_search_is_torchs(bundle: Bundle, graph: str) -> None:
+    """For prompts of different lengths, which the one graph pads on the right, the other on the left."""
+    folder, _, task = bundle
+    texts = ["def main(argv): return", "1", "in the beginning"]
+    asked = DecodingOptions(max_new_tokens=20, penalty_alpha=0.6, top_k=4, eos_token_id=())
+    assert task.tokenizer is not None
+    expected = TextGenerator(TorchLanguageModel(task), task.tokenizer).generate(texts, asked)
+    assert runtime.load(folder, graph=graph).generate(texts, asked) == expected
+    greedy = dataclasses.replace(asked, penalty_alpha=0.0, top_k=0)
+    assert runtime.load(folder, graph=graph).generate(texts, greedy) != expected
 
 
 def test_page_stands_alone_and_says_that_it_passed(bundle: Bundle) -> None:

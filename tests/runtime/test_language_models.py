@@ -59,6 +59,13 @@ def test_every_way_to_decode_gives_the_references_answers(bundle: Path, graph: s
     assert [[each.token_ids for each in row] for row in found] == [[each.token_ids for each in row] for row in wanted]
 
 
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_graph_without_hidden_states_refuses_contrastive_search(bundle: Path, graph: str) -> None:
+    options = DecodingOptions(penalty_alpha=0.6, top_k=4)
+    with pytest.raises(ValueError, match=r"^the graph has no output 'last_hidden_state', which contrastive search"):
+        generate(runtime.load(bundle, graph=graph).model, PROMPTS, options)
+
+
 def test_a_buffer_of_fixed_length_is_taken_as_it_is(tmp_path: Path) -> None:
     model = runtime.load(make_bundle(tmp_path / "fixed", buffer=LENGTH)).model
     np.testing.assert_allclose(model.start(PROMPTS), Reference().start(PROMPTS), atol=1e-4)
