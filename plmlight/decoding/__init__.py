@@ -14,6 +14,7 @@ from plmlight.decoding.options import DecodingOptions
 from plmlight.decoding.row import Hypothesis
 from plmlight.decoding.sequence import SequenceGenerator
 from plmlight.decoding.text import Piece
+from plmlight.decoding.words import Neighbour, WordSpace, vocabulary_of
 
 __all__ = [
     "Covering",
@@ -26,12 +27,15 @@ __all__ = [
     "LanguageModel",
     "MaskFiller",
     "MaskedModel",
+    "Neighbour",
     "Piece",
     "Revealing",
     "SequenceGenerator",
     "SequenceModel",
     "TextEmbedder",
     "TextGenerator",
+    "WordSpace",
     "generate",
     "stream",
+    "vocabulary_of",
 ]

@@ -19,7 +19,8 @@ from plmlight.export.recipe import Limits
 from plmlight.export.sequence_export import Seq2SeqExport
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
-from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Seq2Seq, Task
+from plmlight.export.word_vectors import WordVectorExport
+from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Seq2Seq, Task, WordVectorModel
 
 
 class TaskExport(Protocol):
@@ -84,3 +85,8 @@ def _(task: SentenceEmbedding, tokenizer: Tokenizer) -> TaskExport:
 @exporter.register
 def _(task: Seq2Seq, tokenizer: Tokenizer) -> TaskExport:
     return Seq2SeqExport(task, tokenizer)
+
+
+@exporter.register
+def _(task: WordVectorModel, tokenizer: Tokenizer) -> TaskExport:
+    return WordVectorExport(task, tokenizer)

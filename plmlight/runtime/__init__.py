@@ -9,6 +9,7 @@ from plmlight.runtime.opening import load, open_bundle
 from plmlight.runtime.providers import PROVIDERS
 from plmlight.runtime.threads import allowed_threads
 from plmlight.runtime.translation import TranslationModel
+from plmlight.runtime.words import WordModel
 
 __all__ = [
     "PROVIDERS",
@@ -19,6 +20,7 @@ __all__ = [
     "GenerationModel",
     "Replay",
     "TranslationModel",
+    "WordModel",
     "allowed_threads",
     "load",
     "open_bundle",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
 from plmlight.runtime.generation import GenerationModel
 from plmlight.runtime.translation import TranslationModel
+from plmlight.runtime.words import WordModel
 
 Record = Mapping[str, Any]
 
@@ -62,7 +63,7 @@ def _request(model: BundleModel, record: Record) -> tuple[str, Callable[[], str]
     """The text of a record, and what answers it again and says what differs; reading the record fails here."""
     if isinstance(model, FillingModel):
         return record["text"], _filling(model, record)
-    if isinstance(model, EmbeddingModel):
+    if isinstance(model, EmbeddingModel | WordModel):
         return record["text"], _embedding(model, record)
     assert isinstance(model, GenerationModel | TranslationModel), type(model)
     return record[_asked(model)], _generation(model, record)
@@ -115,12 +116,13 @@ def _filling(model: FillingModel, record: Record) -> Callable[[], str]:
     return again
 
 
-def _embedding(model: EmbeddingModel, record: Record) -> Callable[[], str]:
+def _embedding(model: EmbeddingModel | WordModel, record: Record) -> Callable[[], str]:
     text, ids, tolerance = record["text"], record["token_ids"], float(record["tolerance"])
     wanted = np.asarray(record["embedding"], dtype=np.float32)
 
     def again() -> str:
-        if difference := _tokens(model.tokenizer.encode(text).ids, ids):
+        cut = [model.tokenizer.token_to_id(text)] if isinstance(model, WordModel) else model.tokenizer.encode(text).ids
+        if difference := _tokens(cut, ids):
             return difference
         found = model.embed([text])[0]
         if found.shape != wanted.shape:
@@ -131,5 +133,5 @@ def _embedding(model: EmbeddingModel, record: Record) -> Callable[[], str]:
     return again
 
 
-def _tokens(found: list[int], wanted: list[int]) -> str:
-    return "" if found == wanted else f"the tokenizer gives {found}, the record says {wanted}"
+def _tokens(found: Sequence[int | None], wanted: list[int]) -> str:
+    return "" if list(found) == wanted else f"the tokenizer gives {found}, the record says {wanted}"

@@ -10,6 +10,7 @@ from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
 from plmlight.runtime.generation import GenerationModel
 from plmlight.runtime.translation import TranslationModel
+from plmlight.runtime.words import WordModel
 from plmlight.text import nearest
 
 MODELS: dict[str, type[BundleModel]] = {
@@ -18,6 +19,7 @@ MODELS: dict[str, type[BundleModel]] = {
     "SentenceEmbedding": EmbeddingModel,
     "Seq2Seq": TranslationModel,
     "SpanCorruptionLM": TranslationModel,
+    "WordVectorModel": WordModel,
 }
 """What a bundle becomes, by the task that its manifest names."""
 
@@ -34,8 +36,8 @@ def load(bundle: str | Path, provider: str = "auto", threads: int | None = None,
 
     Returns:
         The model of the bundle's task: a `GenerationModel` (``.generate``, ``.stream``), a `TranslationModel`
-        (``.translate``, ``.summarise``, ``.reply``, ``.generate``, ``.stream``), a `FillingModel` (``.fill``) or an
-        `EmbeddingModel` (``.embed``).
+        (``.translate``, ``.summarise``, ``.reply``, ``.generate``, ``.stream``), a `FillingModel` (``.fill``), an
+        `EmbeddingModel` (``.embed``) or a `WordModel` (``.embed``, ``.nearest``, ``.analogy``, ``.similarity``).
 
     Raises:
         ValueError: when this is no bundle, its verdict failed, a byte differs, or the provider is not obtained.
