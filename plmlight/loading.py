@@ -23,6 +23,7 @@ from plmlight.interop import (
 from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.text import TextForm, load_target_tokenizer, load_tokenizer, nearest, replace_file, vocabulary_size
+from plmlight.text.arpa import START, read_arpa, token_names, word_tokenizer, write_arpa
 from plmlight.text.published import find_vocabulary
 
 
@@ -31,7 +32,8 @@ def load(path: str | Path, task: str | None = None) -> Task:
 
     Args:
         path: a checkpoint, a Hugging Face folder, or a hub id such as ``openai-community/gpt2``. A bundle is opened by
-            `plmlight.runtime.load`.
+            `plmlight.runtime.load`. Or an n-gram model, ``X.arpa``, whose tokenizer is ``X.tokenizer.json`` beside it,
+            else its words are those between white space.
         task: what to open it as, instead of what it was trained as: ``SentenceEmbedding`` takes the encoder of any task
             and gives its hidden states and their mean.
 
@@ -42,7 +44,10 @@ def load(path: str | Path, task: str | None = None) -> Task:
         ValueError: when there is nothing of that name, or it is of an unknown kind, or its parts do not fit together.
     """
     found = fetch(path)
-    opened = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
+    if found.is_file() and found.suffix == ".arpa":
+        opened = _from_arpa(found)
+    else:
+        opened = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
     if opened.tokenizer is not None:
         needed, rows = vocabulary_size(opened.tokenizer), opened.network.vocab_size
         if needed > rows:
@@ -114,6 +119,40 @@ def write_checkpoint(task: Task, path: str | Path) -> None:
     task.on_save_checkpoint(checkpoint)
     with replace_file(path) as handle:
         torch.save(checkpoint, handle)
+
+
+def write_ngrams(task: Task, path: str | Path) -> None:
+    """Writes an n-gram model in the ARPA format, and its tokenizer beside it, as `load` opens them.
+
+    Args:
+        task: a `CausalLM` whose network is an `NGram`, with a tokenizer.
+        path: ``X.arpa``; replaced in one go.
+
+    Raises:
+        ValueError: for another task, or one without a tokenizer.
+    """
+    network = task.network
+    if not isinstance(network, plmlight.networks.NGram):
+        raise ValueError(f"{path}: the ARPA format is for NGram, and this is {type(network).__name__}")
+    if task.tokenizer is None:
+        raise ValueError(f"{path}: the model has no tokenizer, so that its tokens have no names")
+    write_arpa(network.to_arpa(token_names(task.tokenizer)), path)
+    with replace_file(_tokenizer_of(Path(path)), "w") as handle:
+        handle.write(task.tokenizer.to_str(pretty=True))
+
+
+def _tokenizer_of(path: Path) -> Path:
+    return path.with_suffix(".tokenizer.json")
+
+
+def _from_arpa(path: Path) -> Task:
+    arpa, beside = read_arpa(path), _tokenizer_of(path)
+    words = [word for word in arpa.words if word != START]
+    tokenizer = load_tokenizer(beside) if beside.exists() else word_tokenizer(words)
+    network = plmlight.networks.NGram.from_arpa(arpa, token_names(tokenizer) if beside.exists() else words)
+    task = plmlight.tasks.CausalLM(network=network)
+    task.tokenizer = tokenizer
+    return task
 
 
 def families() -> dict[Family, type[Pretrained]]:

@@ -1,4 +1,4 @@
-"""``convert``: Hugging Face format to checkpoint, and back."""
+"""``convert``: Hugging Face format to checkpoint, and back; an n-gram model to the ARPA format, and back."""
 
 from __future__ import annotations
 
@@ -24,28 +24,34 @@ def main(command: str, argv: list[str]) -> int:
     arguments = parser(
         command,
         "Turn a Hugging Face folder or hub id into a checkpoint (.ckpt), or a checkpoint into a Hugging Face folder "
-        "that transformers opens: config.json, model.safetensors and, if the model has one, its tokenizer.",
+        "that transformers opens: config.json, model.safetensors and, if the model has one, its tokenizer. An n-gram "
+        "model becomes an ARPA file (.arpa, its tokenizer beside it), and that a checkpoint.",
     )
-    arguments.add_argument("source", type=str, help="a checkpoint, a Hugging Face folder, or a hub id")
-    arguments.add_argument("--output", type=str, required=True, help="the checkpoint file or the folder to write")
+    arguments.add_argument("source", type=str, help="a checkpoint, a Hugging Face folder, a hub id, or an ARPA file")
+    arguments.add_argument(
+        "--output", type=str, required=True, help="the checkpoint or ARPA file, or the folder to write"
+    )
     arguments.add_argument("--task", type=str | None, default=None, help=OPENED_AS)
     values = parse(arguments, argv)
     source, output = str(values.source), Path(values.output)
 
     from plmlight.interop import fetch, is_checkpoint
-    from plmlight.loading import load, write_checkpoint
+    from plmlight.loading import load, write_checkpoint, write_ngrams
 
     found = fetch(source)
     if output.exists() and output.samefile(found):
         raise ValueError(f"{output}: is the source itself, name another output")
-    to_folder = is_checkpoint(found)
+    to_arpa = output.suffix == ".arpa"
+    to_folder = is_checkpoint(found) and found.suffix != ".arpa" and not to_arpa
     if to_folder and output.suffix in (".ckpt", ".safetensors"):
         raise ValueError(f"{output}: {source} is a checkpoint and becomes a folder: name one for --output")
     if not to_folder and output.is_dir():
         raise ValueError(f"{output}: {source} becomes a checkpoint file, but this is a folder: name a .ckpt file")
     print(f"reading {source}", file=sys.stderr)
     task = load(found, values.task)
-    if to_folder:
+    if to_arpa:
+        write_ngrams(task, output)
+    elif to_folder:
         save = getattr(task, "save_pretrained", None)
         if save is None:
             raise ValueError(f"{source}: {type(task).__name__} has no Hugging Face format")

@@ -27,7 +27,7 @@ from plmlight.cli.question import question
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
-from plmlight.nn.counting import Counted
+from plmlight.nn.counting import Counted, cannot_go_on
 from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.text import replace_file
 
@@ -224,6 +224,8 @@ class TrainingCLI(LightningCLI):
     def _check_fits(self, path: str) -> None:
         """Says in one line what Lightning would say in a traceback, much later."""
         if isinstance(self.model.network, Counted):  # what was counted decides on the sizes
+            if self.command == "fit":
+                raise ValueError(cannot_go_on(self.model.network, path))
             return
         checkpoint = read_checkpoint(path)
         mine = {name: tuple(tensor.shape) for name, tensor in self.model.state_dict().items()}

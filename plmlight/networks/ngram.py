@@ -174,11 +174,11 @@ class NGram(Counted, Decoder):
         return Arpa(words, levels)
 
     @classmethod
-    def from_arpa(cls, path: str, names: Sequence[str] | None = None) -> NGram:
+    def from_arpa(cls, source: str | Arpa, names: Sequence[str] | None = None) -> NGram:
         """Builds the model of a file in the ARPA format.
 
         Args:
-            path: the file.
+            source: the file, or what was read of it.
             names: of the ids, as `plmlight.text.arpa.token_names` makes them; the words of the file in its order, but
                 for ``<s>``, by default.
 
@@ -188,14 +188,14 @@ class NGram(Counted, Decoder):
         Raises:
             ValueError: as `read_arpa`, for a word that is none of the names, and for a name that is not in the file.
         """
-        arpa = read_arpa(path)
+        arpa = source if isinstance(source, Arpa) else read_arpa(source)
         ids = {name: id_ for id_, name in enumerate(names or [word for word in arpa.words if word != START])}
         network = cls(len(ids), len(arpa.levels))
         unknown = [word for word in arpa.words if word not in ids and word != START]
         missing = [name for name in ids if name not in set(arpa.words)]
         if unknown or missing:
             what = f"the word {unknown[0]!r} is no token" if unknown else f"the token {missing[0]!r} has no 1-gram"
-            raise ValueError(f"{path}: {what} of the tokenizer that is to read text for it")
+            raise ValueError(f"{arpa.source}: {what} of the tokenizer that is to read text for it")
         start, rows = network.vocab_size, network.vocab_size + 1
         # what a word is called where it begins an n-gram, and elsewhere, as some token may be called <s> too
         begins = np.array([start if word == START else ids[word] for word in arpa.words])

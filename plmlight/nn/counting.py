@@ -57,6 +57,19 @@ class Counted(ABC):
         """What gives the scores [..., V] and the loss of hidden states, as `plmlight.heads.LMHead` does."""
 
 
+def cannot_go_on(network: Counted, path: object) -> str:
+    """What is said to those who would go on with a checkpoint.
+
+    Args:
+        network: what was to be counted.
+        path: the checkpoint.
+
+    Returns:
+        One line.
+    """
+    return f"{path}: {type(network).__name__} is counted in one pass, which cannot go on: leave out --ckpt_path"
+
+
 @dataclass(frozen=True)
 class Counts:
     """The n-grams of one length k that were seen, each once, in the order of their tokens.

@@ -9,7 +9,7 @@ from torch import Tensor
 from plmlight.heads import AdaptiveHead, Projection, Softmax
 from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder, is_state, past_name, present_name
-from plmlight.nn.counting import Counted
+from plmlight.nn.counting import Counted, cannot_go_on
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
@@ -106,9 +106,7 @@ class CausalLM(Task):
             return
         name = type(self.network).__name__
         if self.trainer.ckpt_path is not None:
-            raise ValueError(
-                f"{self.trainer.ckpt_path}: {name} is counted in one pass, which cannot go on: leave out --ckpt_path"
-            )
+            raise ValueError(cannot_go_on(self.network, self.trainer.ckpt_path))
         if self.trainer.world_size > 1:
             raise ValueError(
                 f"{name} is counted by one process, not by {self.trainer.world_size}: set trainer.devices 1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -11,11 +11,13 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from plmlight.text.files import replace_file
 from plmlight.text.tokenizers import document_separator, vocabulary_size
 
-START, END = "<s>", "</s>"
+START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -99.0
 """What stands for the logarithm of no probability, that of ``<s>`` above all."""
 
@@ -45,10 +47,12 @@ class Arpa:
     Attributes:
         words: each once; `START` is among them where n-grams begin with it.
         levels: the n-grams of each length from 1.
+        source: where it came from, for messages.
     """
 
     words: list[str]
     levels: list[Ngrams]
+    source: str = "ARPA model"
 
 
 def token_names(tokenizer: Tokenizer) -> list[str]:
@@ -75,6 +79,22 @@ def token_names(tokenizer: Tokenizer) -> list[str]:
             raise ValueError(f"tokens {places[name]} and {id_} would both be called {name!r} in an ARPA file")
         places[name] = id_
     return names
+
+
+def word_tokenizer(words: Sequence[str]) -> Tokenizer:
+    """A tokenizer whose tokens are the words between white space.
+
+    Args:
+        words: of the ids; one of them may be ``<unk>``, which stands for any other word.
+
+    Returns:
+        The tokenizer.
+    """
+    vocabulary = {word: id_ for id_, word in enumerate(words)}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.add_special_tokens([word for word in (UNKNOWN, END) if word in vocabulary])
+    return tokenizer
 
 
 def write_arpa(arpa: Arpa, path: str | Path) -> None:
@@ -161,7 +181,7 @@ class _Reader:
             levels.append(level)
         if text != "\\end\\":
             self.fail(f"expected \\end\\, found {text[:40]!r}")
-        return Arpa(list(self.words), levels)
+        return Arpa(list(self.words), levels, str(self.path))
 
     def level(self, k: int, size: int, last: bool) -> tuple[Ngrams, str]:
         """The n-grams of one length, and the line after them."""
