@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nltk.lm import KneserNeyInterpolated
+from nltk.lm.preprocessing import padded_everygram_pipeline
 
 from plmlight.nn.counting import FALLBACK, Counts, count_ngrams, kneser_ney
 
@@ -120,3 +122,20 @@ def test_chunks_change_nothing(chunk: int) -> None:
     for whole, parts in zip(count_ngrams(tokens, 15, 4), count_ngrams(tokens, 15, 4, chunk), strict=True):
         for name in ("starts", "words", "counts", "suffixes"):
             np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_bigrams_are_those_of_nltk_but_for_single_tokens() -> None:
+    # nltk takes one discount, by hand, for all lengths, and leaves the shares of single tokens as they are; here they
+    # are discounted too, and mixed with equal ones. What a context gives to its own tokens, and leaves over, agrees.
+    documents, size = text(3, 14, 700), 15
+    one, two = count_ngrams(stream(documents, size), size, 2)
+    lower, upper = kneser_ney([one, two], modified=False)
+    model = KneserNeyInterpolated(2, discount=upper.discounts[0])
+    bigrams, words = padded_everygram_pipeline(2, [[str(token) for token in document] for document in documents])
+    model.fit([[b for b in some if "</s>" not in b] for some in bigrams], (w for w in words if w != "</s>"))
+    followed = np.bincount(two.suffixes, minlength=size + 1)
+    for context, word, score in zip(two.parents, two.words, np.exp(upper.log_probabilities), strict=True):
+        share = np.exp(lower.log_backoffs[context])
+        single, theirs = np.exp(lower.log_probabilities[word]), followed[word] / followed.sum()
+        name = START if context == size else str(context)
+        assert math.isclose(score + share * (theirs - single), model.score(str(word), [name]), rel_tol=1e-9)
