@@ -25,6 +25,7 @@ from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.text import TextForm, load_target_tokenizer, load_tokenizer, nearest, replace_file, vocabulary_size
 from plmlight.text.arpa import START, read_arpa, token_names, word_tokenizer, write_arpa
 from plmlight.text.published import find_vocabulary
+from plmlight.text.vectors import is_vectors, read_vectors, vocabulary_tokenizer
 
 
 def load(path: str | Path, task: str | None = None) -> Task:
@@ -46,6 +47,8 @@ def load(path: str | Path, task: str | None = None) -> Task:
     found = fetch(path)
     if found.is_file() and found.suffix == ".arpa":
         opened = _from_arpa(found)
+    elif is_vectors(found):
+        opened = _from_vectors(found)
     else:
         opened = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
     if opened.tokenizer is not None:
@@ -159,6 +162,18 @@ def families() -> dict[Family, type[Pretrained]]:
     """The Hugging Face families that can be opened, and the network of each."""
     networks = (getattr(plmlight.networks, name) for name in plmlight.networks.__all__)
     return {family: cls for cls in networks if issubclass(cls, Pretrained) for family in cls.families}
+
+
+def _from_vectors(path: Path) -> Task:
+    words, vectors = read_vectors(path)
+    tokenizer = vocabulary_tokenizer(words)
+    network = plmlight.networks.Word2Vec(vocabulary_size(tokenizer), vectors.shape[1])
+    ids = torch.tensor([tokenizer.token_to_id(word) for word in words])
+    with torch.no_grad():
+        network.input_table.weight.zero_()[ids] = torch.from_numpy(vectors)
+    task = plmlight.tasks.WordVectorModel(network=network)
+    task.tokenizer = tokenizer
+    return task
 
 
 def _from_folder(folder: Path) -> Task:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plmlight.cli.arguments import OPENED_AS, parse, parser
+
+if TYPE_CHECKING:
+    from plmlight.tasks import Task
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -25,7 +29,9 @@ def main(command: str, argv: list[str]) -> int:
         command,
         "Turn a Hugging Face folder or hub id into a checkpoint (.ckpt), or a checkpoint into a Hugging Face folder "
         "that transformers opens: config.json, model.safetensors and, if the model has one, its tokenizer. An n-gram "
-        "model becomes an ARPA file (.arpa, its tokenizer beside it), and that a checkpoint.",
+        "model becomes an ARPA file (.arpa, its tokenizer beside it), and that a checkpoint; word "
+        "vectors become a file (.vec: word2vec's text, .bin: its binary format, .txt: GloVe's text), and that a "
+        "checkpoint.",
     )
     arguments.add_argument("source", type=str, help="a checkpoint, a Hugging Face folder, a hub id, or an ARPA file")
     arguments.add_argument(
@@ -37,12 +43,16 @@ def main(command: str, argv: list[str]) -> int:
 
     from plmlight.interop import fetch, is_checkpoint
     from plmlight.loading import load, write_checkpoint, write_ngrams
+    from plmlight.text.vectors import SUFFIXES, is_vectors
 
     found = fetch(source)
     if output.exists() and output.samefile(found):
         raise ValueError(f"{output}: is the source itself, name another output")
     to_arpa = output.suffix == ".arpa"
-    to_folder = is_checkpoint(found) and found.suffix != ".arpa" and not to_arpa
+    to_vectors = output.suffix in SUFFIXES
+    to_folder = (
+        is_checkpoint(found) and found.suffix != ".arpa" and not to_arpa and not is_vectors(found) and not to_vectors
+    )
     if to_folder and output.suffix in (".ckpt", ".safetensors"):
         raise ValueError(f"{output}: {source} is a checkpoint and becomes a folder: name one for --output")
     if not to_folder and output.is_dir():
@@ -51,6 +61,8 @@ def main(command: str, argv: list[str]) -> int:
     task = load(found, values.task)
     if to_arpa:
         write_ngrams(task, output)
+    elif to_vectors:
+        _write_vectors(source, task, output)
     elif to_folder:
         save = getattr(task, "save_pretrained", None)
         if save is None:
@@ -67,3 +79,13 @@ def main(command: str, argv: list[str]) -> int:
         f"{size / 1e6:.1f} MB in {', '.join(path.name for path in files)}"
     )
     return 0
+
+
+def _write_vectors(source: str, task: Task, output: Path) -> None:
+    from plmlight.tasks import WordVectorModel
+    from plmlight.text.vectors import write_vectors
+
+    if not isinstance(task, WordVectorModel):
+        raise ValueError(f"{source}: holds a {type(task).__name__}, of which {output.suffix} can hold nothing")
+    space = task.space()
+    write_vectors(output, space.words, space.vectors)

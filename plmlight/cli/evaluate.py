@@ -24,6 +24,7 @@ perplexity and bits-per-byte: language models that read left to right, every tok
 reads. pseudo-perplexity: masked language models, each token hidden in turn. similarity: rank correlation of the cosines
 of two texts' vectors with given scores. generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an
 encoder-decoder writes, decoded as asked for, and in torch the loss and perplexity of what it should have written.
+words: word vectors on a file of word pairs with scores (rank correlation) or of analogies (3CosAdd, by section).
 Examples:
 python -m plmlight evaluate bundles/de-en --data test.de test.en --metrics bleu chrf --num_beams 4 --texts written.jsonl
 python -m plmlight evaluate runs/last.ckpt --data test.txt --baseline runs/other.ckpt --output result.json"""
@@ -65,6 +66,7 @@ def main(command: str, argv: list[str]) -> int:
             chosen.task_prefix,
             decoding,
         ),
+        vocabulary=chosen.vocabulary,
         context=chosen.context,
         stride=chosen.stride,
         prefix=chosen.prefix,
@@ -147,6 +149,12 @@ def _parser(command: str) -> OneLineErrors:
     )
     add("--baseline", type=str | None, default=None, help="another model, to be compared with on the same data")
     add("--output", type=str | None, default=None, help="write the numbers and all that led to them to this JSON file")
+    add(
+        "--vocabulary",
+        type=int | None,
+        default=None,
+        help="of word vectors: use only so many of the first words, in most files the most frequent ones",
+    )
     add("--limit", type=int | None, default=None, help="take only so many documents, or pairs")
     add(
         "--document",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-UNKNOWN = "<unk>"
+from plmlight.text.vectors import UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from plmlight import runtime
-from plmlight.decoding import MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
+from plmlight.decoding import MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator, WordSpace
 from plmlight.evaluation.causal import Scorer, StepScorer, TorchScorer
 from plmlight.evaluation.sequence import Writer
 from plmlight.loading import load_on
@@ -21,9 +21,10 @@ from plmlight.tasks import (
     TorchEmbeddingModel,
     TorchMaskedModel,
     TorchSequenceModel,
+    WordVectorModel,
 )
 
-Model = Scorer | MaskFiller | TextEmbedder | Writer
+Model = Scorer | MaskFiller | TextEmbedder | Writer | WordSpace
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def _from_weights(name: str, provider: str, threads: int | None, graph: str | No
 def _ready(name: str, task: Task, tokenizer: Tokenizer) -> Model:
     if isinstance(task, CausalLM):
         return TorchScorer(task)
+    if isinstance(task, WordVectorModel):
+        return task.space()
     if isinstance(task, MaskedLM):
         return MaskFiller(TorchMaskedModel(task), tokenizer)
     if isinstance(task, SentenceEmbedding):
@@ -93,6 +96,6 @@ def _from_bundle(name: str, provider: str, threads: int | None, graph: str | Non
         return Opened(name, task, bundle.tokenizer, StepScorer(bundle.model))
     if isinstance(bundle, SequenceGenerator):
         return Opened(name, task, bundle.target_tokenizer, Writer(bundle))
-    if isinstance(bundle, (MaskFiller, TextEmbedder)):
+    if isinstance(bundle, (MaskFiller, TextEmbedder, runtime.WordModel)):
         return Opened(name, task, bundle.tokenizer, bundle)
     raise ValueError(f"{name}: a bundle of the task {task!r}, for which there is no metric")

@@ -14,7 +14,7 @@ from plmlight import __version__
 from plmlight.data.parallel import parallel_sources
 from plmlight.data.readers import DocumentUnit
 from plmlight.data.sources import Source, resolve
-from plmlight.decoding import MaskFiller, TextEmbedder
+from plmlight.decoding import MaskFiller, TextEmbedder, WordSpace
 from plmlight.evaluation.causal import measure_causal
 from plmlight.evaluation.documents import read_documents
 from plmlight.evaluation.masked import measure_masked
@@ -23,9 +23,10 @@ from plmlight.evaluation.models import Opened
 from plmlight.evaluation.sequence import Generation, Writer, measure_generation
 from plmlight.evaluation.significance import Bootstrap, compare, estimate
 from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
+from plmlight.evaluation.words import measure_words
 from plmlight.text import file_hash, nearest, special_token_ids, tokenizer_hash
 
-Metric = Literal["perplexity", "bits-per-byte", "pseudo-perplexity", "similarity", "generation"]
+Metric = Literal["perplexity", "bits-per-byte", "pseudo-perplexity", "similarity", "generation", "words"]
 
 METRICS: dict[str, str] = {
     "perplexity": "CausalLM",
@@ -33,6 +34,7 @@ METRICS: dict[str, str] = {
     "pseudo-perplexity": "MaskedLM",
     "similarity": "SentenceEmbedding",
     "generation": "Seq2Seq",
+    "words": "WordVectorModel",
 }
 """The task that each metric measures; the first of a task is its default."""
 
@@ -51,6 +53,7 @@ class Settings:
         columns: where a pair's texts and score are.
         limit: take only so many documents, or pairs.
         generation: where sources and references stand, and how answers are written and scored.
+        vocabulary: of word vectors, use only so many of the first words.
         context: the most tokens to read at once; the model's length by default.
         stride: tokens that a window of a perplexity moves; half the context by default.
         prefix: begin each document with the tokenizer's first (or end-of-text) token, so that the first token of the
@@ -65,6 +68,7 @@ class Settings:
     columns: Columns = dataclasses.field(default_factory=Columns)
     limit: int | None = None
     generation: Generation = dataclasses.field(default_factory=Generation)
+    vocabulary: int | None = None
     context: int | None = None
     stride: int | None = None
     prefix: bool = True
@@ -74,7 +78,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.metric is not None and self.metric not in METRICS:
             raise ValueError(f"there is no metric {self.metric!r}{nearest(self.metric, METRICS)}")
-        for name in ("limit", "context", "stride", "batch_size"):
+        for name in ("limit", "vocabulary", "context", "stride", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
@@ -162,6 +166,10 @@ def _measure(
     what, size = model.model, settings.batch_size
     if isinstance(what, Writer):
         return measure_generation(what, sources, settings.generation, settings.limit, size, advance)
+    if isinstance(what, WordSpace):
+        if len(sources) != 1:
+            raise ValueError(f"words are measured on one file of pairs or analogies, not on {len(sources)}")
+        return measure_words(what, sources[0].name, settings.vocabulary), {}
     if isinstance(what, TextEmbedder):
         if len(sources) != 1:
             raise ValueError(f"similarity is measured on one file of pairs, not on {len(sources)}")

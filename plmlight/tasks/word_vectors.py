@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from plmlight.decoding import WordSpace, vocabulary_of
 from plmlight.nn import WordVectors
 from plmlight.objectives import (
     Batch,
@@ -81,6 +82,19 @@ class WordVectorModel(Task):
         if self.normalise:
             vectors = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         return {"vectors": vectors}
+
+    @torch.inference_mode()
+    def space(self) -> WordSpace:
+        """The words and their vectors.
+
+        Raises:
+            ValueError: when there is no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise ValueError("there are no words without a tokenizer")
+        words, ids = vocabulary_of(self.tokenizer)
+        found = self(torch.from_numpy(ids).to(self.token_counts.device))["vectors"]
+        return WordSpace(words, found.float().cpu().numpy())
 
     def use_token_counts(self, counts: Tensor) -> None:
         """Learns from the data how often each word stands in the text to train on.
