@@ -12,7 +12,7 @@ from plmlight.decoding.generator import TextGenerator
 from plmlight.decoding.model import Covering, LanguageModel, Revealing, SequenceModel
 from plmlight.decoding.options import DecodingOptions
 from plmlight.decoding.row import Hypothesis
-from plmlight.decoding.sequence import SequenceGenerator
+from plmlight.decoding.sequence import SequenceGenerator, with_end
 from plmlight.decoding.text import Piece
 from plmlight.decoding.words import Neighbour, WordSpace, vocabulary_of
 
@@ -38,4 +38,5 @@ __all__ = [
     "generate",
     "stream",
     "vocabulary_of",
+    "with_end",
 ]

@@ -40,10 +40,7 @@ class SequenceGenerator:
         self.model = model
         self.tokenizer = tokenizer
         self.target_tokenizer = target_tokenizer or tokenizer
-        self.options = options or DecodingOptions()
-        if self.options.eos_token_id is None:
-            end = frame(self.target_tokenizer).closing[0]
-            self.options = dataclasses.replace(self.options, eos_token_id=end)
+        self.options = with_end(options or DecodingOptions(), self.target_tokenizer)
         self.text_form = text_form or TextForm()
         self._frame = frame(tokenizer)
 
@@ -220,3 +217,22 @@ class SequenceGenerator:
         inner = source[first:last]
         kept = inner[-room:] if self.text_form.keeps_end else inner[:room]
         return [*source[:first], *kept, *source[last:]]
+
+
+def with_end(options: DecodingOptions, target_tokenizer: Tokenizer) -> DecodingOptions:
+    """Options that know where an answer ends.
+
+    Args:
+        options: they are kept where they name an end token, or that there is none.
+        target_tokenizer: of what is written.
+
+    Returns:
+        Options that end at the first token that closes a text: what stands behind it, as mBART's language, says nothing
+        more.
+
+    Raises:
+        ValueError: when the tokenizer has no token that ends a text.
+    """
+    if options.eos_token_id is not None:
+        return options
+    return dataclasses.replace(options, eos_token_id=frame(target_tokenizer).closing[0])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from plmlight.decoding import DecodingOptions, SequenceGenerator
+from plmlight.decoding import DecodingOptions, SequenceGenerator, with_end
 from plmlight.export.encoder_export import TEXTS
 from plmlight.export.recipe import Limits
 from plmlight.export.sequence import sequence_facts, sequence_graphs
@@ -45,9 +45,7 @@ class Seq2SeqExport:
             raise ValueError(f"the target's tokenizer has ids up to {needed - 1}, but the network only {rows} tokens")
         self.max_length = network.target_max_length if network.target_max_length is not None else sys.maxsize
         self.form: TextForm = task.text_form
-        self.options = task.decoding_options()
-        if self.options.eos_token_id is None:
-            self.options = dataclasses.replace(self.options, eos_token_id=frame(target).closing[0])
+        self.options = with_end(task.decoding_options(), target)
         self.ends = self.options.eos_token_ids
         self.sources = self._sources()
         self.reference = SequenceReference(task, list(self.sources.values()), self.ends)

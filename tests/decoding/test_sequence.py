@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, processors
 
 import plmlight
 from plmlight import GPT, CausalLM, Seq2Seq
-from plmlight.decoding import DecodingOptions, Hypothesis, generate, stream
+from plmlight.decoding import DecodingOptions, Hypothesis, generate, stream, with_end
 from plmlight.tasks import TorchLanguageModel, TorchSequenceModel
 from tests.decoding.models import Scripted, hashed, tiny_t5
 
@@ -303,3 +304,14 @@ def test_what_means_nothing_is_refused(
 def test_what_a_model_can_not_do_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         generate(Scripted(hashed(20)), [[1]], DecodingOptions(**options))
+
+
+def test_an_answer_ends_at_the_first_token_that_closes_a_text() -> None:
+    """Behind a text of mBART's stands its language too, which no decoder waits for."""
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "de_DE": 2, "haus": 3}, unk_token="<unk>"))
+    tokenizer.add_special_tokens(["</s>", "de_DE"])
+    template = processors.TemplateProcessing(single="$A </s> de_DE", special_tokens=[("</s>", 1), ("de_DE", 2)])
+    tokenizer.post_processor = template
+    assert with_end(DecodingOptions(num_beams=2), tokenizer) == DecodingOptions(num_beams=2, eos_token_id=1)
+    for chosen in (2, ()):
+        assert with_end(DecodingOptions(eos_token_id=chosen), tokenizer) == DecodingOptions(eos_token_id=chosen)
