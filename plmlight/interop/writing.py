@@ -55,13 +55,12 @@ def write_folder(
         The family it became.
 
     Raises:
-        ValueError: when no family can express the network, with the reasons; or the folder holds other files.
+        ValueError: when no family can express the network, with the reasons; the target has other tokens than the
+            source; or the folder holds other files.
     """
     folder, heads = Path(folder), heads or {}
-    if folder.is_dir():
-        foreign = sorted(p.name for p in folder.iterdir() if p.name not in _OURS and not _is_shard(p))
-        if foreign:
-            raise ValueError(f"{folder}: holds other files ({foreign[0]}), and would be replaced: name a new folder")
+    _check_folder(folder)
+    _check_tokenizers(network, tokenizer, target_tokenizer)
     family, config = _configuration(network, getattr(network, "families", ()), task, heads)
     prefix = "" if config["architectures"] == [family.backbone] else family.prefix
     untied = HEAD in heads
@@ -95,6 +94,24 @@ def write_folder(
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_text(text, encoding="utf-8")
     return family
+
+
+def _check_folder(folder: Path) -> None:
+    foreign = sorted(
+        path.name
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.name not in _OURS and not _is_shard(path)
+    )
+    if foreign:
+        raise ValueError(f"{folder}: holds other files ({foreign[0]}), and would be replaced: name a new folder")
+
+
+def _check_tokenizers(network: Network, source: Tokenizer | None, target: Tokenizer | None) -> None:
+    if source is not None and target is not None and source.get_vocab() != target.get_vocab():
+        raise ValueError(
+            f"this {type(network).__name__} cannot be written in Hugging Face format: its target has a vocabulary of "
+            "its own, and transformers would turn what it writes into text by the source's"
+        )
 
 
 def _backbone(

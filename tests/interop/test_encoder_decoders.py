@@ -29,7 +29,7 @@ from transformers import (
 )
 
 import plmlight
-from plmlight import T5, Seq2Seq, SpanCorruptionLM, Transformer
+from plmlight import BERT, GPT, T5, EncoderDecoderPair, LSTMSeq2Seq, Seq2Seq, SpanCorruptionLM, Transformer
 from plmlight.cli.convert import main as convert
 from plmlight.interop import BART_FAMILY, MARIAN_FAMILY, MBART_FAMILY, MT5_FAMILY, T5_FAMILY, Family
 from plmlight.loading import write_checkpoint
@@ -81,6 +81,7 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 FAMILIES = [MARIAN_FAMILY, BART_FAMILY, MBART_FAMILY, T5_FAMILY, MT5_FAMILY]
 every_model = pytest.mark.parametrize("name", MODELS)
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+VOCABULARIES = ("vocab.json", "target_vocab.json")
 assert_close = partial(torch.testing.assert_close, atol=1e-5, rtol=0.0)
 
 
@@ -472,6 +473,27 @@ def test_tokenizers_have_to_fit_the_networks_tables(tmp_path: Path) -> None:
     message = f"its target's tokenizer has ids up to {rows - 1}, but its network only {rows - 1}$"
     with pytest.raises(ValueError, match=message):
         plmlight.load(tmp_path)
+
+
+def test_a_vocabulary_that_only_the_target_has_is_not_written_with_its_tokenizer(tmp_path: Path) -> None:
+    """transformers would find the text of what is written in the source's vocabulary."""
+    rows = [len(json.loads((marian(tmp_path, apart=True) / name).read_text())) for name in VOCABULARIES]
+    options = {"pad_token_id": 9, "decoder_start_token_id": 9}
+    theirs = reference("marian, two vocabularies", vocab_size=rows[0], decoder_vocab_size=rows[1], **options)
+    task = opened(theirs, tmp_path)
+    with pytest.raises(ValueError, match=r"^this Transformer cannot .*its target has a vocabulary of its own"):
+        task.save_pretrained(str(tmp_path / "back"))
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("name", ["LSTMSeq2Seq", "EncoderDecoderPair"])
+def test_networks_of_no_family_stay_checkpoints(name: str, tmp_path: Path) -> None:
+    pair = EncoderDecoderPair(BERT(V, D, 1, 4), GPT(V, D, 1, 4, memory_dim=D))
+    task = Seq2Seq(LSTMSeq2Seq(V, D, 1) if name == "LSTMSeq2Seq" else pair)
+    write_checkpoint(task, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match=f"^this {name} cannot be written in Hugging Face format: it belongs to no"):
+        convert("convert", [str(tmp_path / "x.ckpt"), "--output", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_both_ways_from_the_command_line(tmp_path: Path) -> None:
