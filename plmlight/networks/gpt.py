@@ -184,7 +184,7 @@ class GPT(Pretrained, Decoder):
         """Reads tokens; see `Decoder.forward`.
 
         Raises:
-            ValueError: for more tokens than there are positions, where no mask says otherwise.
+            ValueError: for a document of more tokens than there are positions.
         """
         length = input_ids.shape[1]
         past = 0 if cache is None else cache[0].shape[2]
@@ -215,13 +215,13 @@ class GPT(Pretrained, Decoder):
         total = past + length
         dtype = self.token_table.weight.dtype
         if attention_mask is None:
-            if total > self.max_length and isinstance(self.positions, LearnedPositions):
-                raise ValueError(f"{total} tokens are more than max_length {self.max_length}")
             positions = torch.arange(past, total, device=device)[None]  # [1, T]
             visible = None if past == 0 or length == 1 else triangle(length, total, device)
         else:
             visible = sees_causally(attention_mask, length)  # [B, T, S]
             positions = positions_of(visible)  # [B, T]
+        if isinstance(self.positions, LearnedPositions):
+            self.positions.check(total, None if attention_mask is None else positions)
         masks = []
         for window in self.windows:
             seen = visible

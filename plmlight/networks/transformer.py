@@ -148,18 +148,18 @@ class Transformer(Pretrained, StackedEncoderDecoder):
         """Scaled token vectors plus position vectors; see `StackedEncoderDecoder.embed`.
 
         Raises:
-            ValueError: for more tokens than there are positions, where no mask says otherwise.
+            ValueError: for a document of more tokens than there are positions.
         """
         total = past + input_ids.shape[1]
         table = self.target_embedding if target else self.token_table
         vectors = self.decoder_positions if target else self.encoder_positions
         norm = self.decoder_embedding_norm if target else self.encoder_embedding_norm
         if visible is None:
-            if total > self.max_length and isinstance(vectors, LearnedPositions):
-                raise ValueError(f"{total} tokens are more than max_length {self.max_length}")
             positions = torch.arange(past, total, device=input_ids.device)[None]  # [1, T]
         else:
             positions = positions_of(visible)  # [B, T]
+        if isinstance(vectors, LearnedPositions):
+            vectors.check(total, None if visible is None else positions)
         x = table(input_ids) * self.embedding_scale
         out: Tensor = self.dropout(norm(x + vectors(positions).to(x.dtype)))
         return out

@@ -20,6 +20,24 @@ class LearnedPositions(nn.Embedding):
     def __init__(self, max_length: int, d_model: int) -> None:
         super().__init__(max_length, d_model)
 
+    def check(self, total: int, positions: Tensor | None = None) -> None:
+        """Refuses tokens for which there is no position.
+
+        Only rows that are longer than that are looked at: they may hold several documents, or padding.
+
+        Args:
+            total: the tokens of a row, those before included.
+            positions: [B, T] of what is read; None where each row is one document without padding.
+
+        Raises:
+            ValueError: naming how many there are.
+        """
+        if torch.compiler.is_exporting() or total <= self.num_embeddings:  # a graph has no lengths while it is traced
+            return
+        longest = total if positions is None else int(positions.max()) + 1
+        if longest > self.num_embeddings:
+            raise ValueError(f"{longest} tokens are more than max_length {self.num_embeddings}")
+
 
 class SinusoidalPositions(nn.Module):
     """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).

@@ -132,6 +132,13 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
 def test_more_tokens_than_positions_are_refused() -> None:
     with pytest.raises(ValueError, match="65 tokens are more than max_length 64"):
         network("gpt2")(torch.zeros(1, 65, dtype=torch.int64))
+    with pytest.raises(ValueError, match="65 tokens are more than max_length 64"):
+        network("gpt2")(torch.zeros(2, 66, dtype=torch.int64), torch.tensor([[0] + [1] * 65, [0, 0] + [1] * 64]))
+
+
+def test_a_row_of_several_documents_may_be_longer_than_the_positions() -> None:
+    hidden, _ = network("gpt2")(torch.zeros(1, 100, dtype=torch.int64), torch.tensor([[1] * 50 + [2] * 50]))
+    torch.testing.assert_close(hidden[:, :50], hidden[:, 50:], atol=1e-5, rtol=0.0)
 
 
 @pytest.mark.parametrize("windows", [(), (0,), (None, -3)])

@@ -100,3 +100,12 @@ def check_steps(network: EncoderDecoder) -> None:
     coverage = dict(zip(network.cache_names(), cache, strict=True))["state.coverage"]
     assert torch.allclose(coverage.sum(1), torch.full((2,), 7.0), atol=1e-5)
     assert (coverage[1, 4:] < 1e-6).all()
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_more_tokens_than_positions_are_refused_beside_padding(side: str) -> None:
+    network = Transformer(20, 8, 1, 2, max_length=5, positions="learned")
+    short, long = torch.ones(2, 4, dtype=torch.int64), torch.ones(2, 6, dtype=torch.int64)
+    given = {"source": (long, short, long, None), "target": (short, long, None, long)}[side]
+    with pytest.raises(ValueError, match=r"^6 tokens are more than max_length 5$"):
+        network(*given)
