@@ -139,7 +139,7 @@ def _from_merges(file: Path) -> Tokenizer:
 
 
 def _from_sentencepiece(file: Path, config: dict[str, Any]) -> Tokenizer:
-    """The unigram model of T5, ALBERT, XLM-R, or of nobody in particular."""
+    """The unigram model of T5, ALBERT, XLM-R, XLNet, or of nobody in particular."""
     model = read_sentencepiece(file)
     if model.kind != "unigram":
         raise ValueError(f"{file}: a SentencePiece model of the kind {model.kind}; only unigram ones are read")
@@ -165,12 +165,16 @@ def _from_sentencepiece(file: Path, config: dict[str, Any]) -> Tokenizer:
     if family != "xlm-roberta":
         control = [piece for (piece, _), kind in zip(model.pieces, model.types, strict=True) if kind == CONTROL]
         user = [piece for (piece, _), kind in zip(model.pieces, model.types, strict=True) if kind == USER_DEFINED]
-        add_special(tokenizer, control + extra)
+        if family == "xlnet":  # it ends a paragraph, and is special in the reference too
+            control, user = [*control, "<eop>"], [piece for piece in user if piece != "<eop>"]
+        add_special(tokenizer, control + extra, spaces=family == "xlnet")
         tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in user])
     else:
         add_special(tokenizer)
     if family == "t5":
         wrap(tokenizer, None, "</s>")
+    elif family == "xlnet":
+        wrap_xlnet(tokenizer)
     elif family is not None:
         wrap(tokenizer, *_ENDS[family], double=family == "xlm-roberta")
     return tokenizer
@@ -181,13 +185,15 @@ _ENDS = {"albert": ("[CLS]", "[SEP]"), "xlm-roberta": ("<s>", "</s>")}
 
 def _family(file: Path, model: SentencePiece, config: dict[str, Any]) -> str | None:
     said = f"{config.get('tokenizer_class', '')} {config.get('model_type', '')}".lower().replace("-", "")
-    families = {"xlmroberta": "xlm-roberta", "albert": "albert", "t5": "t5"}
+    families = {"xlmroberta": "xlm-roberta", "albert": "albert", "t5": "t5", "xlnet": "xlnet"}
     for word, family in families.items():
         if word in said:
             return family
     names = [piece for piece, _ in model.pieces]
     if {"[CLS]", "[SEP]"} <= set(names):
         return "albert"
+    if {"<cls>", "<sep>", "<eod>", "<eop>"} <= set(names):
+        return "xlnet"
     if names[:3] == ["<pad>", "</s>", "<unk>"]:
         return "t5"
     return "xlm-roberta" if file.name == "sentencepiece.bpe.model" else None
@@ -197,6 +203,8 @@ def _normalizers(model: SentencePiece, family: str | None, config: dict[str, Any
     steps: list[Any] = []
     if family == "albert":
         steps = albert_normalizers(config.get("do_lower_case", True), config.get("keep_accents", False))
+    elif family == "xlnet":
+        steps = albert_normalizers(config.get("do_lower_case", False), config.get("keep_accents", False))
     if model.charsmap:
         steps.append(normalizers.Precompiled(model.charsmap))
     if family is None and model.remove_extra_whitespaces:
@@ -205,7 +213,7 @@ def _normalizers(model: SentencePiece, family: str | None, config: dict[str, Any
 
 
 def albert_normalizers(lowercase: bool, keep_accents: bool) -> list[Any]:
-    """ALBERT's normaliser: one kind of quotes, no accents, lower case.
+    """ALBERT's and XLNet's normaliser: one kind of quotes, no accents, lower case.
 
     Args:
         lowercase: whether case is lowered.
@@ -244,6 +252,26 @@ def wrap(tokenizer: Tokenizer, first: str | None, last: str, *, double: bool = F
         single=[*begin, "$A:0", f"{last}:0"],
         pair=[*begin, "$A:0", *between, f"$B:{segment}", f"{last}:{segment}"],
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in names],
+    )
+
+
+def wrap_xlnet(tokenizer: Tokenizer) -> None:
+    """Lets a tokenizer put XLNet's special tokens after a text, and after two: `A <sep> B <sep> <cls>`.
+
+    Args:
+        tokenizer: changed. The last token is a segment of its own, as in XLNet's pretraining.
+
+    Raises:
+        ValueError: when the vocabulary lacks one of the two.
+    """
+    ids = {name: tokenizer.token_to_id(name) for name in ("<sep>", "<cls>")}
+    for name, id_ in ids.items():
+        if id_ is None:
+            raise ValueError(f"the vocabulary has no token {name}")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=["$A:0", "<sep>:0", "<cls>:2"],
+        pair=["$A:0", "<sep>:0", "$B:1", "<sep>:1", "<cls>:2"],
+        special_tokens=list(ids.items()),
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from plmlight.text.nearest import nearest
-from plmlight.text.published import add_special, albert_normalizers, wrap
+from plmlight.text.published import add_special, albert_normalizers, wrap, wrap_xlnet
 
 TokenizerKind = Literal[
-    "byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "word", "roberta", "albert", "xlm", "t5"
+    "byte-bpe", "bpe", "wordpiece", "unigram", "character", "byte", "word", "roberta", "albert", "xlm", "xlnet", "t5"
 ]
 END = "<|endoftext|>"
 WORD = r"\w+(?:['’]\w+)*"
@@ -48,6 +48,9 @@ def train_tokenizer(
       `<pad> <unk> [CLS] [SEP] [MASK]` are ids 0 to 4, and texts stand as `[CLS] A [SEP] B [SEP]`.
     - ``xlm``: ``bpe`` with XLM's tokens (Conneau and Lample 2019, arXiv:1901.07291), of which `<special1>` is the mask:
       `<s> </s> <pad> <unk> <special0> <special1>` are ids 0 to 5, and texts stand as `<s> A </s> B </s>`.
+    - ``xlnet``: ``unigram`` for a permutation language model (Yang et al. 2019, arXiv:1906.08237), with XLNet's
+      normaliser: `<unk> <s> </s> <cls> <sep> <pad> <mask> <eod> <eop>` are ids 0 to 8, and texts stand as
+      `A <sep> B <sep> <cls>`.
     - ``t5``: ``unigram`` for text to text (Raffel et al. 2020, arXiv:1910.10683): `<pad> </s> <unk>` are ids 0 to 2,
       the last hundred the sentinels `<extra_id_99>` to `<extra_id_0>`, and texts stand as `A </s> B </s>`.
 
@@ -68,7 +71,9 @@ def train_tokenizer(
     """
     if kind not in _TRAIN:
         raise ValueError(f"tokenizer kind {kind!r} is unknown{nearest(kind, get_args(TokenizerKind))}")
-    least = len(special_tokens) + {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108, "word": 2}.get(kind, 8)
+    least = len(special_tokens) + {"byte-bpe": 257, "byte": 257, "roberta": 261, "t5": 108, "word": 2, "xlnet": 13}.get(
+        kind, 8
+    )
     if kind != "byte" and vocab_size < least:
         raise ValueError(f"vocab_size {vocab_size} is too small for a {kind} tokenizer: at least {least}")
     documents = list(documents) if isinstance(documents, Iterator) else documents
@@ -159,7 +164,13 @@ def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_fre
 
 
 def _unigram_model(
-    documents: Iterable[str], vocab_size: int, normalizer: Any, special: list[str], last: Sequence[str] = ()
+    documents: Iterable[str],
+    vocab_size: int,
+    normalizer: Any,
+    special: list[str],
+    last: Sequence[str] = (),
+    *,
+    spaces: bool = False,
 ) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizer
@@ -172,7 +183,7 @@ def _unigram_model(
     pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
     settled = _settled(pieces, len(special)) + [(token, 0.0) for token in last]
     tokenizer.model = models.Unigram(settled, unk_id=special.index("<unk>"))
-    add_special(tokenizer, last)
+    add_special(tokenizer, [*special, *last], spaces=spaces)
     return tokenizer
 
 
@@ -253,6 +264,14 @@ def _xlm(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequen
     return tokenizer
 
 
+def _xlnet(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
+    normalizer = normalizers.Sequence([*albert_normalizers(lowercase, keep_accents=False), normalizers.NFKC()])
+    special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, special, spaces=True)
+    wrap_xlnet(tokenizer)
+    return tokenizer
+
+
 def _t5(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
     normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
     special = ["<pad>", "</s>", "<unk>"]
@@ -272,5 +291,6 @@ _TRAIN: dict[str, Callable[[Iterable[str], int, bool, int], Tokenizer]] = {
     "roberta": _roberta,
     "albert": _albert,
     "xlm": _xlm,
+    "xlnet": _xlnet,
     "t5": _t5,
 }

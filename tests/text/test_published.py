@@ -141,6 +141,36 @@ def test_t5_is_cut_as_the_reference_cuts_it(tmp_path: Path) -> None:
     assert special_token_ids(ours) == {"pad": 0, "eos": 1, "unk": 2}
 
 
+XLNET = {
+    "unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1,
+    "control_symbols": ["<cls>", "<sep>", "<pad>", "<mask>", "<eod>"], "user_defined_symbols": ["<eop>", "(", ")"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [{}, {"do_lower_case": True}])
+def test_xlnet_is_cut_as_the_reference_cuts_it(tmp_path: Path, config: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = sentencepiece(tmp_path / "xlnet", **XLNET)
+    if config:
+        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "XLNetTokenizer", **config}))
+    ours = load_tokenizer(folder)
+    assert_same(ours, transformers.XLNetTokenizer.from_pretrained(str(folder), **config), TEXTS + lines())
+    found = ours.encode("the", "a")
+    assert found.tokens[-2:] == ["<sep>", "<cls>"]
+    assert found.type_ids[-3:] == [1, 1, 2]
+    roles = {"unk": 0, "bos": 1, "eos": 2, "cls": 3, "sep": 4, "pad": 5, "mask": 6}
+    assert special_token_ids(ours) == roles
+    assert [ours.token_to_id(token) for token in ("<eod>", "<eop>")] == [7, 8]
+    assert ours.decode(ours.encode("nade <eop> <eod>").ids) == "nade"
+
+
+def test_saved_xlnet_opens_in_transformers(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    ours = load_tokenizer(sentencepiece(tmp_path / "xlnet", **XLNET))
+    save_tokenizer(ours, tmp_path / "saved")
+    assert_same(ours, transformers.AutoTokenizer.from_pretrained(str(tmp_path / "saved")), TEXTS + lines())
+
+
 @pytest.mark.parametrize("config", [{}, {"do_lower_case": False}, {"keep_accents": True}])
 def test_albert_is_cut_as_the_reference_cuts_it(tmp_path: Path, config: dict[str, Any]) -> None:
     transformers = pytest.importorskip("transformers")

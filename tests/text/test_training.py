@@ -63,7 +63,7 @@ def test_one_shot_iterator_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["byte-bpe", "bpe", "wordpiece", "unigram", "character", "roberta", "albert", "xlm", "t5"]
+    "kind", ["byte-bpe", "bpe", "wordpiece", "unigram", "character", "roberta", "albert", "xlm", "xlnet", "t5"]
 )
 def test_another_process_trains_the_same(kind: TokenizerKind) -> None:
     source = """
@@ -108,6 +108,17 @@ def test_masked_language_models_have_their_tokens(
     mask = tokenizer.id_to_token(roles["mask"])
     assert roles["mask"] in tokenizer.encode(f"quick {mask} fox").ids
     assert tokenizer.decode(tokenizer.encode(f"quick {mask} fox").ids).split() == ["quick", "fox"]
+
+
+def test_xlnets_tokens_stand_at_the_end() -> None:
+    tokenizer = train_tokenizer(TEXT, "xlnet", 300)
+    roles = {"unk": 0, "bos": 1, "eos": 2, "cls": 3, "sep": 4, "pad": 5, "mask": 6}
+    assert special_token_ids(tokenizer) == roles
+    inner = tokenizer.encode("quick", add_special_tokens=False).tokens
+    both = tokenizer.encode("quick", "quick")
+    assert both.tokens == [*inner, "<sep>", *inner, "<sep>", "<cls>"]
+    assert both.type_ids == [0] * (len(inner) + 1) + [1] * (len(inner) + 1) + [2]
+    assert tokenizer.decode(tokenizer.encode("quick <mask> fox <eop> <eod>").ids).split() == ["quick", "fox"]
 
 
 def test_t5_has_its_tokens_and_its_sentinels_last() -> None:
