@@ -35,7 +35,7 @@ class ConcatenatedCache:
         self._pad = pad_token_id
         self._mask = np.zeros((0, 0), dtype=np.int64)
         self._past: list[OrtValue] = []
-        self._hidden = self._signature.empty_hidden(0, 0)
+        self._hidden = OrtValue.ortvalue_from_numpy(self._signature.empty_hidden(0, 0))
 
     def start(self, prompts: Sequence[Sequence[int]]) -> np.ndarray:
         """See `plmlight.decoding.LanguageModel.start`."""
@@ -70,7 +70,7 @@ class ConcatenatedCache:
         Raises:
             ValueError: when the graph does not give them.
         """
-        return self._signature.revealed(self._hidden)
+        return self._signature.revealed(self._hidden.numpy())
 
     def _run(self, session: onnxruntime.InferenceSession, ids: np.ndarray) -> np.ndarray:
         binding = session.io_binding()
@@ -82,9 +82,10 @@ class ConcatenatedCache:
         for name in self._signature.present:
             binding.bind_output(name, self._signature.device)
         if self._signature.hidden_width is not None:
-            self._hidden = self._signature.empty_hidden(*ids.shape)
-            binding.bind_ortvalue_output(HIDDEN, OrtValue.ortvalue_from_numpy(self._hidden))
+            binding.bind_output(HIDDEN, "cpu")
         session.run_with_iobinding(binding)
-        logits, *self._past = binding.get_outputs()[: 1 + len(self._past)]
+        logits, *self._past = binding.get_outputs()
+        if self._signature.hidden_width is not None:
+            self._hidden = self._past.pop()
         scores: np.ndarray = logits.numpy()[:, -1]
         return scores
