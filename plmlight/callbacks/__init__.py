@@ -1,6 +1,7 @@
 from plmlight.callbacks.averaging import NonMonotonicAveraging
 from plmlight.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from plmlight.callbacks.ema import ExponentialMovingAverage
+from plmlight.callbacks.initial_vectors import InitialVectors
 from plmlight.callbacks.interrupt import StopsCleanly
 from plmlight.callbacks.profiler import NoProfiler
 from plmlight.callbacks.progress import ProgressBar
@@ -10,6 +11,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
     "ExponentialMovingAverage",
+    "InitialVectors",
     "NoProfiler",
     "NonMonotonicAveraging",
     "ProgressBar",
