@@ -135,7 +135,7 @@ def _parser(command: str) -> OneLineErrors:
         "--chat",
         action="store_true",
         help="talk to a model that was trained on dialogues: a line is a turn, /reset begins anew, the end of the "
-        "input (Ctrl-D) ends",
+        "input (Ctrl-D) ends; not for a language model that continues texts, as nothing in it says who speaks",
     )
     arguments.add_argument("--output", type=str, default=None, help="write one JSON line an answer to this file")
     arguments.add_argument(

@@ -7,7 +7,8 @@ from pathlib import Path
 from plmlight.cli.arguments import add_text_arguments, parse, parser
 
 DESCRIPTION = """Tokenises text once, into a folder of memory-mapped shards with a manifest (tokens, documents, hashes,
-unknown, padding and truncation percentages). Train on it with --data.files FOLDER.
+unknown, padding and truncation percentages). Train on it with --data.files FOLDER. Pairs of texts (translation,
+summaries, dialogues) are not prepared: fit tokenises them itself.
 Example: python -m plmlight prepare corpus/*.jsonl.zst --tokenizer tokenizer --output shards"""
 
 
