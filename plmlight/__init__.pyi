@@ -5,6 +5,7 @@ from . import objectives as objectives
 from . import optim as optim
 from . import runtime as runtime
 from . import tasks as tasks
+from .data import Cooccurrences as Cooccurrences
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
 from .data import ParallelCorpus as ParallelCorpus

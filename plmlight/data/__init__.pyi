@@ -1,5 +1,6 @@
 from .bucketing import BucketedEvaluationLoader as BucketedEvaluationLoader
 from .bucketing import BucketedTrainingLoader as BucketedTrainingLoader
+from .cooccurrences import Cooccurrences as Cooccurrences
 from .corpus import TextCorpus as TextCorpus
 from .dialogue_data import DialogueData as DialogueData
 from .document_corpus import DocumentCorpus as DocumentCorpus

@@ -269,6 +269,20 @@ class Cache:
         key |= {"words": named} if named is not None else {}
         return Shards(self._once("shards", key, is_shards, build))
 
+    def folder(self, what: str, key: Any, exists: Callable[[Path], bool], build: Callable[[Path], None]) -> Path:
+        """A folder of something else that is built once.
+
+        Args:
+            what: the kind, a name of the cache's folders.
+            key: what it is made of: what can be written as JSON.
+            exists: whether a folder is complete.
+            build: makes it.
+
+        Returns:
+            The folder, written now or earlier.
+        """
+        return self._once(what, key, exists, build)
+
     def _text(self, text: Text) -> list[Any]:
         return text.identity([(source.kind, source.identity(self._root / "hashes")) for source in text.sources])
 
