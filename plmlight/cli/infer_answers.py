@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plmlight.cli.infer_models import Answering
-from plmlight.decoding import DecodingOptions, Hypothesis, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
+from plmlight.decoding import DecodingOptions, Hypothesis, MaskFiller, Neighbour, SequenceGenerator, TextEmbedder, TextGenerator, WordSpace
 
 Record = dict[str, Any]
 DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions))
@@ -173,7 +173,45 @@ class Embedding:
             yield {"text": text, "embedding": [float(f"{value:.8g}") for value in vector]}
 
 
-Answers = Continuing | Translating | Filling | Embedding
+class Finding:
+    """Words get the words near them: one word its neighbours, three words ``a b c`` what is to c as b is to a.
+
+    Args:
+        model: the words.
+        given: the options that were given, those of `options`.
+    """
+
+    does = "finds words near a word, or completes an analogy of three"
+    options = ("top_k",)
+    batch_size = 32
+
+    def __init__(self, model: WordSpace, given: Mapping[str, Any]) -> None:
+        self.model, self.top_k = model, int(given.get("top_k", 10))
+
+    def shows(self, texts: Sequence[str]) -> bool:
+        """Whether the answers are shown to a person, where they do not go to a file."""
+        return len(texts) == 1
+
+    def show(self, texts: Sequence[str], batch_size: int) -> None:
+        """Prints a line a word: its cosine, and the word."""
+        for found in self._found(texts[0]):
+            print(f"{found.score:.4f}  {found.word}")
+
+    def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
+        """One a text."""
+        for text in texts:
+            yield {"text": text, "words": [dataclasses.asdict(found) for found in self._found(text)]}
+
+    def _found(self, text: str) -> list[Neighbour]:
+        words = text.split()
+        if len(words) == 3:
+            return self.model.analogy(words[0], words[1], words[2], self.top_k)
+        if len(words) != 1:
+            raise ValueError(f"{text!r}: expected one word, or three of an analogy, got {len(words)}")
+        return self.model.nearest(words[0], self.top_k)
+
+
+Answers = Continuing | Translating | Filling | Embedding | Finding
 
 
 def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers:
@@ -195,6 +233,7 @@ def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers
         (TextEmbedder, Embedding),
         (SequenceGenerator, Translating),
         (TextGenerator, Continuing),
+        (WordSpace, Finding),
     )
     (kind,) = (answers for generator, answers in kinds if isinstance(model, generator))
     foreign = [option for option in given if option not in kind.options]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plmlight.decoding import DecodingOptions, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator
+from plmlight.decoding import DecodingOptions, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator, WordSpace
 
-Answering = TextGenerator | SequenceGenerator | MaskFiller | TextEmbedder
+Answering = TextGenerator | SequenceGenerator | MaskFiller | TextEmbedder | WordSpace
 
 
 def open_model(name: str, provider: str, threads: int | None, graph: str | None) -> Answering:
@@ -66,11 +66,14 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
         TorchLanguageModel,
         TorchMaskedModel,
         TorchSequenceModel,
+        WordVectorModel,
     )
     from plmlight.text import special_token_ids
 
     task = load_on(name, provider, threads)
     assert task.tokenizer is not None
+    if isinstance(task, WordVectorModel):
+        return task.space()
     if isinstance(task, MaskedLM):
         return MaskFiller(TorchMaskedModel(task), task.tokenizer)
     if isinstance(task, SentenceEmbedding):
