@@ -128,7 +128,8 @@ def _parser(command: str) -> OneLineErrors:
         "--metric",
         type=str | None,
         default=None,
-        help="perplexity, bits-per-byte, pseudo-perplexity, similarity or generation; by default what fits the model",
+        help="perplexity, bits-per-byte, pseudo-perplexity, permutation-perplexity (XLNet in torch, in orders of a "
+        "fixed seed), similarity or generation; by default what fits the model",
     )
     add(
         "--metrics",

@@ -60,6 +60,7 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
     from plmlight.tasks import (
         CausalLM,
         MaskedLM,
+        PermutationLM,
         SentenceEmbedding,
         Seq2Seq,
         TorchEmbeddingModel,
@@ -74,7 +75,7 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
     assert task.tokenizer is not None
     if isinstance(task, WordVectorModel):
         return task.space()
-    if isinstance(task, MaskedLM):
+    if isinstance(task, MaskedLM | PermutationLM):
         return MaskFiller(TorchMaskedModel(task), task.tokenizer)
     if isinstance(task, SentenceEmbedding):
         return TextEmbedder(TorchEmbeddingModel(task), task.tokenizer)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from plmlight.tasks import CausalLM, MaskedLM, Seq2Seq, Task
+from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task
 from plmlight.text import special_token_ids
 
 
@@ -17,9 +17,10 @@ def question(task: Task, python: bool = False) -> str:
     if isinstance(task, CausalLM):
         text = "class Reader:" if python else "a text to go on from"
         return f'--text "{text}" --max_new_tokens 128 --temperature 0.8 --top_p 0.95'
-    if isinstance(task, MaskedLM) and task.tokenizer is not None:
+    if isinstance(task, MaskedLM | PermutationLM) and task.tokenizer is not None:
         ids = special_token_ids(task.tokenizer)
-        return f'--text "a text with one {task.tokenizer.id_to_token(ids["mask"])} in it"'
+        mask = task.tokenizer.id_to_token(ids["mask"]) if "mask" in ids else "mask"
+        return f'--text "a text with one {mask} in it"'
     if isinstance(task, Seq2Seq):
         return _sequence_question(task)
     return '--text "a text"'

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-Inputs = dict[str, NDArray[np.int64]]
-"""``input_ids``, ``attention_mask`` and ``token_type_ids``, each [B, T]; a model takes those that it knows."""
+Inputs = dict[str, NDArray[Any]]
+"""``input_ids``, ``attention_mask`` and ``token_type_ids``, each [B, T], int64; a model takes those that it knows. With
+memories ``mems.0``, ..., each [B, M, D], the mask is [B, M+T]."""
 
 
 class EncoderModel(Protocol):

@@ -38,19 +38,8 @@ def measure_masked(
     Raises:
         ValueError: for settings that make no sense.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    special = model.tokenizer.num_special_tokens_to_add(False)
-    length = model.model.max_length if context is None else context
-    if not special + 1 <= length <= model.model.max_length:
-        raise ValueError(f"context must lie between {special + 1} and {model.model.max_length}, not {length}")
     units = Units(documents)
-    pieces: list[Encoding] = []
-    places: list[NDArray[np.int64]] = []
-    for number, document in enumerate(documents):
-        for starts, piece in _pieces(model, document, length - special):
-            pieces.append(piece)
-            places.append(units.of(number, starts))
+    length, pieces, places = cut_pieces(model, documents, units, context, batch_size)
     losses, tokens = np.zeros(len(units)), np.zeros(len(units), np.int64)
     hidden = [np.flatnonzero(np.array(piece.special_tokens_mask) == 0) for piece in pieces]
     copies = [(number, place) for number in _longest_first(pieces) for place in range(len(hidden[number]))]
@@ -70,6 +59,39 @@ def measure_masked(
     facts = {"tokens": len(copies), "documents": len(documents)}
     measurement = Measurement({"pseudo-perplexity": ratio(losses, tokens)}, units.kind, len(units), facts)
     return measurement, {"context": length}
+
+
+def cut_pieces(
+    model: MaskFiller, documents: Sequence[Document], units: Units, context: int | None, batch_size: int
+) -> tuple[int, list[Encoding], list[NDArray[np.int64]]]:
+    """Documents as the model reads them.
+
+    Args:
+        model: the masked language model.
+        documents: the text; what is longer than the model reads is cut, each piece with its own special tokens.
+        units: of the documents.
+        context: the most tokens of a piece, special ones included; the model's length by default.
+        batch_size: only looked at.
+
+    Returns:
+        The most tokens of a piece, the pieces, and the unit of each token of them that is not special.
+
+    Raises:
+        ValueError: for settings that make no sense.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    special = model.tokenizer.num_special_tokens_to_add(False)
+    length = model.model.max_length if context is None else context
+    if not special + 1 <= length <= model.model.max_length:
+        raise ValueError(f"context must lie between {special + 1} and {model.model.max_length}, not {length}")
+    pieces: list[Encoding] = []
+    places: list[NDArray[np.int64]] = []
+    for number, document in enumerate(documents):
+        for starts, piece in _pieces(model, document, length - special):
+            pieces.append(piece)
+            places.append(units.of(number, starts))
+    return length, pieces, places
 
 
 def _pieces(model: MaskFiller, document: Document, room: int) -> Iterator[tuple[list[int], Encoding]]:

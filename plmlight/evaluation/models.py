@@ -15,6 +15,7 @@ from plmlight.loading import load_on
 from plmlight.tasks import (
     CausalLM,
     MaskedLM,
+    PermutationLM,
     SentenceEmbedding,
     Seq2Seq,
     Task,
@@ -82,7 +83,7 @@ def _ready(name: str, task: Task, tokenizer: Tokenizer) -> Model:
         return TorchScorer(task)
     if isinstance(task, WordVectorModel):
         return task.space()
-    if isinstance(task, MaskedLM):
+    if isinstance(task, MaskedLM | PermutationLM):
         return MaskFiller(TorchMaskedModel(task), tokenizer)
     if isinstance(task, SentenceEmbedding):
         return TextEmbedder(TorchEmbeddingModel(task), tokenizer)

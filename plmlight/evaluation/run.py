@@ -20,25 +20,29 @@ from plmlight.evaluation.documents import read_documents
 from plmlight.evaluation.masked import measure_masked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.models import Opened
+from plmlight.evaluation.permutation import measure_permutation
 from plmlight.evaluation.sequence import Generation, Writer, measure_generation
 from plmlight.evaluation.significance import Bootstrap, compare, estimate
 from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
 from plmlight.evaluation.words import measure_words
 from plmlight.text import file_hash, nearest, special_token_ids, tokenizer_hash
 
-Metric = Literal["perplexity", "bits-per-byte", "pseudo-perplexity", "similarity", "generation", "words"]
+Metric = Literal[
+    "perplexity", "bits-per-byte", "pseudo-perplexity", "permutation-perplexity", "similarity", "generation", "words"
+]
 
-METRICS: dict[str, str] = {
-    "perplexity": "CausalLM",
-    "bits-per-byte": "CausalLM",
-    "pseudo-perplexity": "MaskedLM",
-    "similarity": "SentenceEmbedding",
-    "generation": "Seq2Seq",
-    "words": "WordVectorModel",
+METRICS: dict[str, tuple[str, ...]] = {
+    "perplexity": ("CausalLM",),
+    "bits-per-byte": ("CausalLM",),
+    "pseudo-perplexity": ("MaskedLM", "PermutationLM"),
+    "permutation-perplexity": ("PermutationLM",),
+    "similarity": ("SentenceEmbedding",),
+    "generation": ("Seq2Seq",),
+    "words": ("WordVectorModel",),
 }
-"""The task that each metric measures; the first of a task is its default."""
+"""The tasks that each metric measures; the first of a task is its default."""
 
-PER_TOKEN = ("perplexity", "pseudo-perplexity", "loss")
+PER_TOKEN = ("perplexity", "pseudo-perplexity", "permutation-perplexity", "loss")
 """Numbers that can only be compared between models with the same tokenizer."""
 
 
@@ -109,7 +113,7 @@ def evaluate(
         ValueError: when the metric is not the task's, the data can not be read, or the models can not be compared.
     """
     settings = settings or Settings()
-    known = [name for name, task in METRICS.items() if task == model.task]
+    known = [name for name, tasks in METRICS.items() if model.task in tasks]
     if not known:
         raise ValueError(f"{model.name}: is a {model.task}, for which there is no metric")
     metric = settings.metric or known[0]
@@ -179,7 +183,8 @@ def _measure(
     documents = read_documents(sources, model.tokenizer, settings.text_field, unit, settings.limit)
     used: dict[str, Any]
     if isinstance(what, MaskFiller):
-        measurement, used = measure_masked(what, documents, settings.context, size, advance)
+        measure = measure_permutation if settings.metric == "permutation-perplexity" else measure_masked
+        measurement, used = measure(what, documents, settings.context, size, advance)
         return measurement, {**used, "document": unit}
     special = special_token_ids(model.tokenizer)
     prefix = special.get("bos", special.get("eos")) if settings.prefix else None

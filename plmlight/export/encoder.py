@@ -1,4 +1,4 @@
-"""How `MaskedLM` and `SentenceEmbedding` become a graph."""
+"""How `MaskedLM`, `PermutationLM` and `SentenceEmbedding` become a graph."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from plmlight.export.graph import converted
 from plmlight.export.specification import GraphSpec, TensorSpec
-from plmlight.tasks import MaskedLM, SentenceEmbedding
+from plmlight.nn import past_name, present_name
+from plmlight.tasks import MaskedLM, PermutationLM, SentenceEmbedding
 
-EncoderTask = MaskedLM | SentenceEmbedding
+EncoderTask = MaskedLM | PermutationLM | SentenceEmbedding
 
 
 class PortableEncoder(nn.Module):
@@ -34,6 +35,25 @@ class PortableEncoder(nn.Module):
         return tuple(found[name] for name in self.outputs)
 
 
+class PortableMemory(nn.Module):
+    """A task that reads on with memories, in plain operators.
+
+    Args:
+        task: the task.
+    """
+
+    def __init__(self, task: PermutationLM) -> None:
+        super().__init__()
+        self.task = task
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, *memories: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The logits, and the memories of what follows."""
+        hidden, kept = self.task.read(input_ids, attention_mask, token_type_ids, memories)
+        return (self.task.head(hidden), *kept)
+
+
 def encoder_graphs(task: EncoderTask, dtype: torch.dtype) -> dict[str, GraphSpec]:
     """The graph of an encoder.
 
@@ -42,8 +62,11 @@ def encoder_graphs(task: EncoderTask, dtype: torch.dtype) -> dict[str, GraphSpec
         dtype: of the weights and the outputs.
 
     Returns:
-        ``portable``. It takes ``token_type_ids`` where the network tells more than one apart.
+        ``portable``. It takes ``token_type_ids`` where the network tells more than one apart, and memories where it
+        carries them from segment to segment: then ``attention_mask`` [B, M+T] begins with theirs.
     """
+    if isinstance(task, PermutationLM) and task.network.memory_length is not None:
+        return _memory_graphs(task, dtype)
     names = ("input_ids", "attention_mask", *(["token_type_ids"] if task.network.num_token_types > 1 else []))
     outputs = tuple(TensorSpec(name, axes, dtype) for name, axes in _outputs(task).items())
     spec = GraphSpec(
@@ -57,12 +80,36 @@ def encoder_graphs(task: EncoderTask, dtype: torch.dtype) -> dict[str, GraphSpec
     return {spec.name: spec}
 
 
+def _memory_graphs(task: PermutationLM, dtype: torch.dtype) -> dict[str, GraphSpec]:
+    width, names = task.network.d_model, task.network.memory_names()
+    spec = GraphSpec(
+        name="portable",
+        file="model.onnx",
+        module=PortableMemory(converted(task, dtype)),
+        inputs=(
+            TensorSpec("input_ids", ("batch", "sequence")),
+            TensorSpec("attention_mask", ("batch", "total")),
+            TensorSpec("token_type_ids", ("batch", "sequence")),
+            *(TensorSpec(past_name(name), ("batch", "past", width), dtype) for name in names),
+        ),
+        outputs=(
+            TensorSpec("logits", ("batch", "sequence", task.network.vocab_size), dtype),
+            *(TensorSpec(present_name(name), ("batch", "kept", width), dtype) for name in names),
+        ),
+        sizes={"batch": 3, "sequence": min(6, task.network.max_length), "past": 4},
+        sums={"total": ("past", "sequence")},
+    )
+    return {spec.name: spec}
+
+
 def _outputs(task: EncoderTask) -> dict[str, tuple[str | int, ...]]:
     width = task.network.d_model
     if isinstance(task, SentenceEmbedding):
         return {"last_hidden_state": ("batch", "sequence", width), "sentence_embedding": ("batch", width)}
     logits: dict[str, tuple[str | int, ...]] = {"logits": ("batch", "sequence", task.network.vocab_size)}
-    return logits if task.pair_head is None else logits | {"pair_logits": ("batch", 2)}
+    return (
+        logits if isinstance(task, PermutationLM) or task.pair_head is None else logits | {"pair_logits": ("batch", 2)}
+    )
 
 
 def encoder_facts(task: EncoderTask) -> dict[str, Any]:
@@ -77,4 +124,6 @@ def encoder_facts(task: EncoderTask) -> dict[str, Any]:
     }
     if isinstance(task, SentenceEmbedding):
         facts |= {"pooling": task.pooling, "normalise": task.normalise}
+    if isinstance(task, PermutationLM):
+        facts |= {"memory_length": task.network.memory_length, "reuse_length": task.network.reuse_length}
     return facts

@@ -170,7 +170,8 @@ def _shapes(
         ]
         error = float(np.max(each))  # not Python's max, which loses a value that is not a number
         batch, length = case.inputs["input_ids"].shape
-        shape = {"batch": batch, "length": length, "padded": case.padding}
+        past = {"past": case.inputs["mems.0"].shape[1]} if "mems.0" in case.inputs else {}
+        shape = {"batch": batch, "length": length, **past, "padded": case.padding}
         measurements.append({"graph": graph, **shape, "error": error, "relative": relative})
         errors.append(error)
     return float(np.max(errors))

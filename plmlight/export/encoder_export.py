@@ -1,4 +1,4 @@
-"""The exports of `MaskedLM` and `SentenceEmbedding`."""
+"""The exports of `MaskedLM` and `SentenceEmbedding`, and what that of `PermutationLM` shares with the former."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from plmlight.export.encoder_checks import (
 from plmlight.export.recipe import Limits
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
-from plmlight.tasks import MaskedLM, SentenceEmbedding, TorchEmbeddingModel, TorchMaskedModel
+from plmlight.tasks import MaskedLM, PermutationLM, SentenceEmbedding, TorchEmbeddingModel, TorchMaskedModel
 
 TEXTS = (
     "The children played in the garden until it was dark.",
@@ -143,7 +143,7 @@ class MaskedLMExport(_EncoderExport):
         ValueError: when the tokenizer has no mask token, or cuts none of the test texts.
     """
 
-    def __init__(self, task: MaskedLM, tokenizer: Tokenizer) -> None:
+    def __init__(self, task: MaskedLM | PermutationLM, tokenizer: Tokenizer) -> None:
         super().__init__(task, tokenizer)
         self.model = TorchMaskedModel(task)
         self.filler = MaskFiller(self.model, tokenizer)

@@ -15,12 +15,13 @@ from tokenizers import Tokenizer
 
 from plmlight.export.causal_export import CausalLMExport
 from plmlight.export.encoder_export import MaskedLMExport, SentenceEmbeddingExport
+from plmlight.export.permutation_export import PermutationLMExport
 from plmlight.export.recipe import Limits
 from plmlight.export.sequence_export import Seq2SeqExport
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
 from plmlight.export.word_vectors import WordVectorExport
-from plmlight.tasks import CausalLM, MaskedLM, SentenceEmbedding, Seq2Seq, Task, WordVectorModel
+from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, SentenceEmbedding, Seq2Seq, Task, WordVectorModel
 
 
 class TaskExport(Protocol):
@@ -75,6 +76,11 @@ def _(task: CausalLM, tokenizer: Tokenizer) -> TaskExport:
 @exporter.register
 def _(task: MaskedLM, tokenizer: Tokenizer) -> TaskExport:
     return MaskedLMExport(task, tokenizer)
+
+
+@exporter.register
+def _(task: PermutationLM, tokenizer: Tokenizer) -> TaskExport:
+    return PermutationLMExport(task, tokenizer)
 
 
 @exporter.register

@@ -138,9 +138,9 @@ def relative_shift(by_distance: Tensor, total: int) -> Tensor:
     Returns:
         [B, H, T, S], in row i and column j the score of the distance S - T + i - j.
     """
-    length, width = by_distance.shape[-2:]
-    shifted: Tensor = by_distance.flatten(-2)[..., length:].unflatten(-1, (length, width - 1))[..., :total]
-    return shifted
+    batch, heads, length, width = by_distance.shape
+    turned = by_distance.reshape(batch, heads, width, length)[:, :, 1:]  # without the first T numbers
+    return turned.reshape(batch, heads, length, width - 1)[..., :total]
 
 
 def relative_pick(by_distance: Tensor, places: Tensor, total: int) -> Tensor:

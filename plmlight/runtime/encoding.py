@@ -31,7 +31,9 @@ class EncoderGraph:
             raise ValueError(f"{bundle.folder}: the graph has no output {output!r}, only {', '.join(shapes)}")
         manifest = bundle.manifest
         self.session, self.output, self.width = session, output, int(shapes[output][-1])
-        self.names = [value.name for value in session.get_inputs()]
+        given = session.get_inputs()
+        self.names = [value.name for value in given if not value.name.startswith("mems.")]
+        self.memories = {value.name: value for value in given if value.name.startswith("mems.")}
         self.max_length = int(manifest["max_length"])
         self.pad_token_id = int(manifest.get("pad_token_id", 0))
         self.num_token_types = int(manifest.get("num_token_types", 0))
@@ -45,7 +47,11 @@ class EncoderGraph:
         return self._run(inputs).astype(np.float32)
 
     def _run(self, inputs: Inputs) -> NDArray[Any]:
-        found: NDArray[Any] = self.session.run([self.output], {name: inputs[name] for name in self.names})[0]
+        given = {name: inputs[name] for name in self.names}
+        for name, value in self.memories.items():  # a text stands for itself: nothing is remembered
+            kind = np.float16 if value.type == "tensor(float16)" else np.float32
+            given[name] = inputs.get(name, np.zeros((len(inputs["input_ids"]), 0, value.shape[-1]), kind))
+        found: NDArray[Any] = self.session.run([self.output], given)[0]
         return found
 
 
@@ -53,7 +59,7 @@ class FillingModel(BundleModel, MaskFiller):
     """A bundle that is ready to fill masks; see `MaskFiller` for its methods.
 
     Args:
-        bundle: of a ``MaskedLM``.
+        bundle: of a ``MaskedLM`` or a ``PermutationLM``.
         provider: see `BundleModel`, as for what follows.
         threads: the same.
         graph: the same.

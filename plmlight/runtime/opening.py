@@ -16,6 +16,7 @@ from plmlight.text import nearest
 MODELS: dict[str, type[BundleModel]] = {
     "CausalLM": GenerationModel,
     "MaskedLM": FillingModel,
+    "PermutationLM": FillingModel,
     "SentenceEmbedding": EmbeddingModel,
     "Seq2Seq": TranslationModel,
     "SpanCorruptionLM": TranslationModel,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from plmlight.decoding import Inputs
 from plmlight.tasks.masked_lm import MaskedLM
+from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 
 
@@ -17,7 +18,7 @@ class _TorchEncoder:
         task: put into evaluation mode.
     """
 
-    def __init__(self, task: MaskedLM | SentenceEmbedding) -> None:
+    def __init__(self, task: MaskedLM | PermutationLM | SentenceEmbedding) -> None:
         network = task.eval().network
         self.max_length, self.pad_token_id = network.max_length, network.pad_token_id
         self.num_token_types, self.width = network.num_token_types, network.d_model
@@ -30,20 +31,24 @@ class _TorchEncoder:
 
 
 class TorchMaskedModel(_TorchEncoder):
-    """A `MaskedLM` for `plmlight.decoding.MaskFiller`.
+    """A `MaskedLM` or `PermutationLM` for `plmlight.decoding.MaskFiller`.
 
     Args:
         task: the task.
     """
 
-    def __init__(self, task: MaskedLM) -> None:
+    def __init__(self, task: MaskedLM | PermutationLM) -> None:
         super().__init__(task)
         self.task = task
 
     @torch.inference_mode()
     def scores(self, inputs: Inputs, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `plmlight.decoding.MaskedModel.scores`; the vocabulary is projected to at these positions only."""
-        hidden = self.task.network(**self.tensors(inputs))  # [B, T, D]
+        given = self.tensors(inputs)
+        if isinstance(self.task, PermutationLM):
+            hidden, _ = self.task.read(given["input_ids"], given["attention_mask"], given["token_type_ids"])
+        else:
+            hidden = self.task.network(**given)
         chosen = hidden[torch.from_numpy(rows).to(self.device), torch.from_numpy(columns).to(self.device)]  # [N, D]
         logits: NDArray[np.float32] = self.task.head(chosen).float().cpu().numpy()
         return logits
