@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plmlight.cli.infer_models import Answering
-from plmlight.decoding import DecodingOptions, Hypothesis, MaskFiller, Neighbour, SequenceGenerator, TextEmbedder, TextGenerator, WordSpace
+from plmlight.decoding import (
+    DecodingOptions,
+    Hypothesis,
+    MaskFiller,
+    Neighbour,
+    SequenceGenerator,
+    TextEmbedder,
+    TextGenerator,
+    WordSpace,
+)
 
 Record = dict[str, Any]
 DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions))
