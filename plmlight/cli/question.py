@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task
+from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task, WordVectorModel
 from plmlight.text import special_token_ids
 
 
@@ -23,6 +23,8 @@ def question(task: Task, python: bool = False) -> str:
         return f'--text "a text with one {mask} in it"'
     if isinstance(task, Seq2Seq):
         return _sequence_question(task)
+    if isinstance(task, WordVectorModel) and task.tokenizer is not None:
+        return f'--text "{task.tokenizer.id_to_token(1) or "word"}"'  # the most frequent one
     return '--text "a text"'
 
 
