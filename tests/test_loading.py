@@ -209,6 +209,7 @@ def test_no_two_networks_claim_a_family() -> None:
             "t5",
             "xlm",
             "xlm-roberta",
+            "xlnet",
         ]
     )
 

@@ -122,6 +122,29 @@ def test_a_recurrent_networks_parameters_are_as_many_as_those_of_torchs_layers(n
     assert (ours.num_layers, ours.d_model, ours.decoder.input_feeding) == (layers, width, True)
 
 
+CLASSIC: dict[str, tuple[int, list[nn.Module]]] = {}
+"""By name, vectors of how many numbers a word has, and torch's layers above them."""
+with torch.device("meta"):
+    CLASSIC |= {f"glove-{width}d": (2 * width + 2, []) for width in (50, 100, 200, 300)}
+    CLASSIC |= {"word2vec-cbow": (600, []), "word2vec-skip-gram": (600, []), "bag-of-vectors": (10, [])}
+    CLASSIC |= {"ngram-3": (0, []), "ngram-5": (0, [])}
+    CLASSIC |= {"nnlm": (30, [nn.Linear(4 * 30, 100)]), "nnlm-tiny": (128, [nn.Linear(4 * 128, 256)])}
+    for size, width in (("tiny", 256), ("small", 200), ("medium", 650), ("large", 1500)):
+        CLASSIC[f"lstm-{size}"] = (width, [nn.LSTM(width, width, 2)])
+    CLASSIC["awd-lstm"] = (400, [nn.LSTM(400, 1150), nn.LSTM(1150, 1150), nn.LSTM(1150, 400)])
+    CLASSIC["bilstm"] = (300, [nn.LSTM(300, 2048, bidirectional=True)])
+    CLASSIC["bilstm-tiny"] = (100, [nn.LSTM(100, 128, bidirectional=True)])
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_a_classic_networks_parameters_are_its_tables_and_torchs_layers(name: str) -> None:
+    numbers, layers = CLASSIC[name]
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    with torch.device("meta"):
+        ours = getattr(plmlight, content["class_path"])(vocab_size=1000, **content["init_args"])
+    assert number(ours) == 1000 * numbers + sum(map(number, layers))
+
+
 PAIRS = {
     # name: layers, width, heads, positions of the decoder
     "bert2gpt-base": (12, 768, 12, 1024),
@@ -251,4 +274,5 @@ def test_the_parameters_are_as_many_as_the_references(name: str) -> None:
 
 
 def test_every_config_is_compared() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*SIZES, *ENCODERS, *ENCODER_DECODERS, *RECURRENT, *PAIRS}
+    compared = {*SIZES, *ENCODERS, *ENCODER_DECODERS, *RECURRENT, *CLASSIC, *PAIRS}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == compared
