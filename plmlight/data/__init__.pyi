@@ -5,12 +5,12 @@ from .corpus import TextCorpus as TextCorpus
 from .dialogue_data import DialogueData as DialogueData
 from .document_corpus import DocumentCorpus as DocumentCorpus
 from .loader import EvaluationLoader as EvaluationLoader
-from .loader import StreamEvaluationLoader as StreamEvaluationLoader
-from .loader import StreamTrainingLoader as StreamTrainingLoader
 from .loader import TrainingLoader as TrainingLoader
 from .parallel_corpus import ParallelCorpus as ParallelCorpus
 from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards
+from .stream_loader import StreamEvaluationLoader as StreamEvaluationLoader
+from .stream_loader import StreamTrainingLoader as StreamTrainingLoader
 from .task_mixture import MixedTask as MixedTask
 from .task_mixture import TaskMixture as TaskMixture
 from .window_corpus import WindowCorpus as WindowCorpus

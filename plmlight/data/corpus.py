@@ -13,8 +13,6 @@ from plmlight.data.loader import (
     EvaluationLoader,
     SampleLoader,
     SequentialTrainingLoader,
-    StreamEvaluationLoader,
-    StreamTrainingLoader,
     TrainingLoader,
 )
 from plmlight.data.packing import Blocks, TokenStream
@@ -22,6 +20,7 @@ from plmlight.data.readers import DocumentUnit
 from plmlight.data.sampling import Indices
 from plmlight.data.shards import Shards
 from plmlight.data.sources import resolve
+from plmlight.data.stream_loader import StreamEvaluationLoader, StreamTrainingLoader
 from plmlight.text import TokenizerKind
 
 
