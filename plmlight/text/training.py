@@ -49,8 +49,8 @@ def train_tokenizer(
     - ``xlm``: ``bpe`` with XLM's tokens (Conneau and Lample 2019, arXiv:1901.07291), of which `<special1>` is the mask:
       `<s> </s> <pad> <unk> <special0> <special1>` are ids 0 to 5, and texts stand as `<s> A </s> B </s>`.
     - ``xlnet``: ``unigram`` for a permutation language model (Yang et al. 2019, arXiv:1906.08237), with XLNet's
-      normaliser: `<unk> <s> </s> <cls> <sep> <pad> <mask> <eod> <eop>` are ids 0 to 8, and texts stand as
-      `A <sep> B <sep> <cls>`.
+      normaliser, and all white space one space as in the published one: `<unk> <s> </s> <cls> <sep> <pad> <mask>
+      <eod> <eop>` are ids 0 to 8, and texts stand as `A <sep> B <sep> <cls>`.
     - ``t5``: ``unigram`` for text to text (Raffel et al. 2020, arXiv:1910.10683): `<pad> </s> <unk>` are ids 0 to 2,
       the last hundred the sentinels `<extra_id_99>` to `<extra_id_0>`, and texts stand as `A </s> B </s>`.
 
@@ -171,10 +171,13 @@ def _unigram_model(
     last: Sequence[str] = (),
     *,
     spaces: bool = False,
+    by_word: bool = False,
 ) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    space = pre_tokenizers.Metaspace()
+    split = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), space]) if by_word else space
+    tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
         vocab_size=vocab_size - len(last), show_progress=False, special_tokens=special, unk_token="<unk>"
@@ -267,7 +270,7 @@ def _xlm(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequen
 def _xlnet(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
     normalizer = normalizers.Sequence([*albert_normalizers(lowercase, keep_accents=False), normalizers.NFKC()])
     special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
-    tokenizer = _unigram_model(documents, vocab_size, normalizer, special, spaces=True)
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, special, spaces=True, by_word=True)
     wrap_xlnet(tokenizer)
     return tokenizer
 

@@ -119,6 +119,7 @@ def test_xlnets_tokens_stand_at_the_end() -> None:
     assert both.tokens == [*inner, "<sep>", *inner, "<sep>", "<cls>"]
     assert both.type_ids == [0] * (len(inner) + 1) + [1] * (len(inner) + 1) + [2]
     assert tokenizer.decode(tokenizer.encode("quick <mask> fox <eop> <eod>").ids).split() == ["quick", "fox"]
+    assert tokenizer.encode(" quick\n\n  fox ").ids == tokenizer.encode("quick fox").ids
 
 
 def test_t5_has_its_tokens_and_its_sentinels_last() -> None:
