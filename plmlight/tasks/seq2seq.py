@@ -108,13 +108,18 @@ class Seq2Seq(Task):
         return {"logits": self.head(hidden), "encoder_last_hidden_state": memory}
 
     def check_ready(self) -> None:
-        """Refuses metrics of text without a tokenizer, beside what every task refuses.
+        """Refuses metrics of text without a tokenizer, and more beams than tokens, beside what every task refuses.
 
         Raises:
-            ValueError: naming what is missing.
+            ValueError: naming what is missing, or wrong.
         """
         super().check_ready()
-        if self._writes and self.tokenizer is None:
+        if not self._writes:
+            return
+        beams, rows = self.decoding_options().num_beams, self.network.target_vocab_size
+        if beams > rows:  # now, and not when a validation begins to decode
+            raise ValueError(f"num_beams {beams} is beyond the vocabulary of {rows} tokens")
+        if self.tokenizer is None:
             wanted = f"the metrics {', '.join(self.metrics)}" if self.metrics else "show_samples"
             raise ValueError(f"{type(self).__name__} needs a tokenizer for {wanted}: set the task's tokenizer")
 
@@ -155,9 +160,13 @@ class Seq2Seq(Task):
         if self._writes and (self.decode_batches is None or batch_idx < self.decode_batches):
             self.evaluation_sums.add(self.scores.add(self.write(batch)))
 
+    def _score_whole(self) -> None:
+        if self._writes:
+            self.evaluation_sums.add(self.scores.rest(self.data_parallel_group))
+
     def on_validation_epoch_end(self) -> None:
         """Logs the metrics of the whole set, over all ranks, and shows some texts."""
-        self.evaluation_sums.add(self.scores.rest(self.data_parallel_group))
+        self._score_whole()
         super().on_validation_epoch_end()
         samples = self.scores.take_samples()
         if samples and self.trainer.is_global_zero and not self.trainer.sanity_checking:
@@ -165,7 +174,7 @@ class Seq2Seq(Task):
 
     def on_test_epoch_end(self) -> None:
         """Logs the metrics of the whole set, over all ranks."""
-        self.evaluation_sums.add(self.scores.rest(self.data_parallel_group))
+        self._score_whole()
         super().on_test_epoch_end()
         self.scores.take_samples()
 

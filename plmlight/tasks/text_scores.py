@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -106,5 +107,5 @@ def show_samples(samples: Sequence[Written], title: str, console: Console | None
     """
     table = Table("source", "written", "expected", title=title, title_justify="left", show_lines=True)
     for written in samples:
-        table.add_row(*(text.replace("[", r"\[") for text in written))
+        table.add_row(*(Text(text, overflow="fold") for text in written))  # Chinese has no spaces to break lines at
     (console or Console()).print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
 
@@ -20,7 +22,7 @@ from plmlight.networks import Transformer
 from plmlight.objectives import KeyedRandom, SequenceToSequence, SpanCorruption
 from plmlight.optim import AdamW, Constant, WarmupLinear
 from plmlight.tasks import Seq2Seq, SpanCorruptionLM, task_from_checkpoint
-from plmlight.tasks.text_scores import TextScores, Written
+from plmlight.tasks.text_scores import TextScores, Written, show_samples
 from plmlight.text import TextForm
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
@@ -174,12 +176,12 @@ def test_scores_of_batches_are_those_of_the_whole_and_rows_of_padding_count_for_
 
 @pytest.mark.parametrize(("batches", "count"), [(None, 40), (2, 20), (0, None)])
 def test_only_so_many_batches_are_decoded(tmp_path: Path, batches: int | None, count: int | None) -> None:
-    task = small(metrics=["exact_match"], decode_batches=batches, decoding={"max_new_tokens": 2})
+    task = small(metrics=["exact_match", "distinct"], decode_batches=batches, decoding={"max_new_tokens": 2})
     seen: list[dict[str, float]] = []
     task.summarise = lambda sums: seen.append(sums) or Seq2Seq.summarise(task, sums)  # type: ignore[method-assign, func-returns-value]
     (found,) = trainer(tmp_path).test(task, reversals(40, 10), verbose=False)
     assert seen[0].get("exact_match_texts") == count
-    assert ("test_exact_match" in found) == (count is not None)
+    assert ("test_exact_match" in found) == ("test_distinct_1" in found) == (count is not None)
     assert "test_perplexity" in found
 
 
@@ -255,6 +257,23 @@ def test_metrics_without_a_tokenizer_are_refused_before_the_run(tmp_path: Path) 
         trainer(tmp_path).fit(task, reversals(32))
     with pytest.raises(ValueError, match="needs a tokenizer to write"):
         task.write(next(iter(reversals(2))))
+
+
+def test_more_beams_than_tokens_are_refused_before_the_run(tmp_path: Path) -> None:
+    beams = {"decoding": {"num_beams": 8}}
+    with pytest.raises(ValueError, match="num_beams 8 is beyond the vocabulary of 7 tokens"):
+        trainer(tmp_path).fit(small(metrics=["bleu"], **beams), reversals(32))
+    trainer(tmp_path, max_steps=1).fit(small(**beams), reversals(32))  # which writes nothing
+
+
+def test_samples_are_shown_whole_whatever_they_hold() -> None:
+    text = "[red]" + "由于它的起源，加拿大英语具有美国英语和英国英语的特点。" * 3
+    console = Console(file=io.StringIO(), width=60)
+    show_samples([Written(text, "a", r"\[b]")], "x", console)
+    assert isinstance(console.file, io.StringIO)
+    rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    shown = ["".join(row[column].strip() for row in rows) for column in range(3)]
+    assert shown == [text, "a", r"\[b]"]
 
 
 def test_sources_without_targets_cannot_be_learned_from(tmp_path: Path) -> None:
