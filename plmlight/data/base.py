@@ -63,6 +63,11 @@ class TokenData(LightningDataModule):
     def _validates(self) -> bool:
         """Whether there is text to validate on."""
 
+    def _no_text(self, stage: Stage, whose: str = "") -> ValueError:
+        """What is wrong where there is no text for a stage, and which setting names it."""
+        setting = {"fit": "files", "validate": "validation_files"}.get(stage, f"{stage}_files")
+        return ValueError(f"{type(self).__name__} has no text to {stage} on: set {setting}{whose}")
+
     @property
     def vocab_size(self) -> int:
         """V, one more than the largest token id."""
@@ -89,8 +94,9 @@ class TokenData(LightningDataModule):
         return loader
 
     def val_dataloader(self) -> SampleLoader | list[SampleLoader]:
-        """All of the validation text, each part once; an empty list where there is none."""
-        return self._evaluation("validate", **self._share()) if self._validates else []
+        """All of the validation text, each part once; in training an empty list where there is none."""
+        asked = self.trainer is not None and self.trainer.state.fn == "validate"
+        return self._evaluation("validate", **self._share()) if self._validates or asked else []
 
     def test_dataloader(self) -> SampleLoader:
         """All of the text to test on, each part once."""

@@ -144,7 +144,7 @@ class TextCorpus(Corpus):
             )
         stream = self.stream(stage)
         if stream is None:
-            raise ValueError(f"TextCorpus has no text to {stage} on: set {stage}_files")
+            raise self._no_text(stage)
         blocks = Blocks(
             stream,
             self.block_length,

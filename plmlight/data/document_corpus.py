@@ -131,7 +131,7 @@ class DocumentCorpus(Corpus):
             )
         sentences = self.sentences(stage)
         if sentences is None:
-            raise ValueError(f"DocumentCorpus has no text to {stage} on: set {stage}_files")
+            raise self._no_text(stage)
         shards = self._shards.get(stage, self._shards["fit"])
         if self._words != "none" and shards.words is None:
             raise ValueError(f"{shards.folder}: was prepared without words; prepare it again with --whole_words jieba")

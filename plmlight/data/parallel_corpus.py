@@ -180,7 +180,7 @@ class ParallelCorpus(SequenceCorpus):
             )
         pairs = self.pairs(stage)
         if pairs is None:
-            raise ValueError(f"ParallelCorpus has no text to {stage} on: set {stage}_files")
+            raise self._no_text(stage)
         shards = self._shards.get(stage, self._shards["fit"])
         rows = Rows(shards.tokens, row_form(self.tokenizer, "languages", self.pad_token_id))
         return TranslationSamples(pairs, rows, self.max_length)

@@ -139,7 +139,7 @@ class SequenceCorpus(Corpus):
         held = stage in ("fit", "validate") and self._splits
         at = "fit" if held else stage
         if at not in self._shards:
-            raise ValueError(f"{type(self).__name__} has no text to {stage} on: set {stage}_files")
+            raise self._no_text(stage)
         sides = (self._shards[at], self._targets[at])
         source = Sequences(sides[0], self._frames[0], self.max_length, self.keeps_end)
         target = Sequences(sides[1], self._frames[1], self.max_target_length)

@@ -159,7 +159,7 @@ class TaskMixture(TokenData):
         """
         parts = [samples for corpus in self._corpora.values() if (samples := _samples(corpus, stage)) is not None]
         if not parts:
-            raise ValueError(f"TaskMixture has no text to {stage} on: set {stage}_files of a task")
+            raise self._no_text(stage, " of a task")
         counts = None
         if stage == "fit":
             sizes = [len(part) for part in parts]

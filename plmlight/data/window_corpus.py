@@ -145,7 +145,7 @@ class WindowCorpus(Corpus):
         if stage in ("fit", "validate") and self._splits:
             return split_stream(self._shards["fit"], self._fraction, self._split)[stage == "validate"]
         if stage not in self._shards:
-            raise ValueError(f"WindowCorpus has no text to {stage} on: set {stage}_files")
+            raise self._no_text(stage)
         return TokenStream(self._shards[stage].tokens, self._shards[stage].documents)
 
     def _training(self, **share: int) -> TrainingLoader:

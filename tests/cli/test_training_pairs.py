@@ -87,6 +87,8 @@ def test_a_target_vocabulary_and_its_checkpoint(work: Path, capsys: pytest.Captu
     words += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     assert main(["validate", *words, "--data.validation_fraction", "0.1"]) == 0
     assert "val_loss" in capsys.readouterr().out
+    assert main(["validate", *words, "--data.validation_fraction", "0"]) == 2
+    assert "ParallelCorpus has no text to validate on: set validation_files\n" in capsys.readouterr().err
     assert main(["test", *words, "--data.test_files", "pairs.tsv"]) == 0
     save_tokenizer(train_tokenizer(["die Zahl"], "byte"), "other")
     assert main(["test", *words, "--data.test_files", "pairs.tsv", "--data.target_tokenizer", "other"]) == 2

@@ -166,3 +166,5 @@ def test_a_mixture_of_nothing_is_refused(tmp_path: Path) -> None:
         mixture(tmp_path, {})
     with pytest.raises(ValueError, match="TaskMixture has no text to test on: set test_files of a task"):
         mixture(tmp_path).test_dataloader()
+    with pytest.raises(ValueError, match="TaskMixture has no text to validate on: set validation_files of a task"):
+        mixture(tmp_path, validation_fraction=0.0).samples("validate")
