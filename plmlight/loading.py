@@ -190,7 +190,7 @@ def _from_folder(folder: Path) -> Task:
         raise ValueError(f"{folder / 'config.json'}: {error}") from None
     arguments = {"network": imported.network, **imported.arguments}
     if name == "SentenceEmbedding":
-        arguments |= read_pooling(folder)
+        arguments |= read_pooling(folder, isinstance(imported.network, Encoder) and imported.network.cls_last)
     task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
     fill(task, imported.heads, imported.names, str(folder))
     if isinstance(task, plmlight.tasks.Seq2Seq):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from plmlight.data.mapped import Mapped
 from plmlight.data.sampling import Indices
-from plmlight.text import special_token_ids
+from plmlight.text import cls_stands_last, special_token_ids
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,15 @@ class Form:
         second_opening: how many of the tokens between belong to the second part.
         closing: at the end.
         padding: what fills shorter rows.
+        last_apart: whether the last token is a segment of its own, number 2 (XLNet).
     """
 
-    opening: int
+    opening: tuple[int, ...]
     between: tuple[int, ...]
     second_opening: int
-    closing: int
+    closing: tuple[int, ...]
     padding: int
+    last_apart: bool = False
 
     def num_special(self, num_parts: int) -> int:
         """Special tokens of a row.
@@ -43,11 +45,14 @@ class Form:
         Returns:
             Their number.
         """
-        return 2 + (len(self.between) if num_parts == 2 else 0)
+        return len(self.opening) + len(self.closing) + (len(self.between) if num_parts == 2 else 0)
 
 
 def row_form(tokenizer: Tokenizer, pair: str, padding: int) -> Form:
-    """The form of a tokenizer's kind: BERT's, ``[CLS] A [SEP] B [SEP]``, or RoBERTa's, ``<s> A </s></s> B </s>``.
+    """The form of a tokenizer's kind.
+
+    That is BERT's, ``[CLS] A [SEP] B [SEP]``, RoBERTa's, ``<s> A </s></s> B </s>``, or XLNet's,
+    ``A <sep> B <sep> <cls>``.
 
     Args:
         tokenizer: whose special tokens are used.
@@ -70,8 +75,10 @@ def row_form(tokenizer: Tokenizer, pair: str, padding: int) -> Form:
             "them, such as tokenizer_kind wordpiece"
         )
     if pair == "languages":
-        return Form(opening, (closing, opening), 1, closing, padding)
-    return Form(opening, (closing,) if "sep" in ids else (closing, closing), 0, closing, padding)
+        return Form((opening,), (closing, opening), 1, (closing,), padding)
+    if cls_stands_last(tokenizer):
+        return Form((), (closing,), 0, (closing, opening), padding, last_apart=True)
+    return Form((opening,), (closing,) if "sep" in ids else (closing, closing), 0, (closing,), padding)
 
 
 class Parts(NamedTuple):
@@ -122,23 +129,25 @@ class Rows:
 
         Returns:
             ``input_ids`` and ``attention_mask`` [B, T]; ``token_type_ids`` [B, T], the part's number, where there are
-            two; ``word_starts`` [B, T] where words are known, 1 for special tokens, too; ``sample_ids`` [B],
-            ``epoch`` []; all int64.
+            two or the last token is apart; ``word_starts`` [B, T] where words are known, 1 for special tokens, too;
+            ``sample_ids`` [B], ``epoch`` []; all int64.
         """
         size, num_parts = parts.lengths.shape
         valid = sample_ids >= 0
         lengths = np.where(valid[:, None], parts.lengths, 0)
         totals = np.where(valid, parts.totals(self.form), 0)
         width = max(1, int(totals.max(initial=0)))
-        second = 1 + lengths[:, 0] + len(self.form.between)  # [B], where a second part begins
-        columns = np.stack([np.ones_like(second), second][:num_parts], 1)
+        begin = len(self.form.opening)
+        second = begin + lengths[:, 0] + len(self.form.between)  # [B], where a second part begins
+        columns = np.stack([np.full_like(second, begin), second][:num_parts], 1)
         ids = np.full((size, width), self.form.padding, dtype=np.int64)
         rows = np.flatnonzero(valid)
-        ids[rows, 0] = self.form.opening
+        ids[rows, :begin] = self.form.opening
         if num_parts == 2:
             for offset, token in enumerate(self.form.between, -len(self.form.between)):
                 ids[rows, second[rows] + offset] = token
-        ids[rows, totals[rows] - 1] = self.form.closing
+        for offset, token in enumerate(self.form.closing, -len(self.form.closing)):
+            ids[rows, totals[rows] + offset] = token
         # one entry for each token of text
         counts = lengths.ravel()
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -148,9 +157,12 @@ class Rows:
         ids[row, column] = self._tokens.array[place]
         positions = np.arange(width)
         found = {"input_ids": ids, "attention_mask": (positions < totals[:, None]).astype(np.int64)}
-        if num_parts == 2:
-            edge = second - self.form.second_opening
-            found["token_type_ids"] = ((positions >= edge[:, None]) & (positions < totals[:, None])).astype(np.int64)
+        if num_parts == 2 or self.form.last_apart:
+            edge = second - self.form.second_opening if num_parts == 2 else totals
+            types = ((positions >= edge[:, None]) & (positions < totals[:, None])).astype(np.int64)
+            if self.form.last_apart:
+                types[rows, totals[rows] - 1] = 2
+            found["token_type_ids"] = types
         if self._words is not None:
             starts = found["attention_mask"].copy()
             starts[row, column] = self._words.array[place]

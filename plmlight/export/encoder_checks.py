@@ -55,9 +55,11 @@ class EncoderReference:
     def __init__(self, task: EncoderTask) -> None:
         self.task, self.network = task, task.network
         self._spreads: dict[str, float] = {}
-        self.first_column = {"pair_logits"}
-        if isinstance(task, SentenceEmbedding) and task.pooling == "pooler":
-            self.first_column.add("sentence_embedding")
+        self.first_column: set[str] = set()
+        if not task.network.cls_last:
+            self.first_column.add("pair_logits")
+            if isinstance(task, SentenceEmbedding) and task.pooling == "pooler":
+                self.first_column.add("sentence_embedding")
 
     @torch.inference_mode()
     def __call__(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:

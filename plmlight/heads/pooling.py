@@ -6,13 +6,14 @@ from torch import Tensor, nn
 from plmlight.nn import initialise
 
 
-def pool(hidden: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
+def pool(hidden: Tensor, attention_mask: Tensor | None, how: str, *, last: bool = False) -> Tensor:
     """A sequence's hidden states as one vector.
 
     Args:
         hidden: [B, T, D].
         attention_mask: [B, T], 0 is padding; None where nothing is.
         how: ``mean``, ``max`` or ``cls`` (the first token that is no padding).
+        last: whether ``cls`` is the last such token.
 
     Returns:
         [B, D].
@@ -29,8 +30,9 @@ def pool(hidden: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
         return (hidden * real).sum(1) / real.sum(1).clamp_min(1)
     if how == "max":
         return hidden.masked_fill(~real, torch.finfo(hidden.dtype).min).amax(1)
-    first = real.to(torch.int64).argmax(1, keepdim=True)  # [B, 1, 1]
-    return hidden.gather(1, first.expand(-1, -1, hidden.shape[-1]))[:, 0]
+    counted = real.to(torch.int64)
+    place = (counted.cumsum(1) if last else counted).argmax(1, keepdim=True)  # [B, 1, 1], the first of the largest
+    return hidden.gather(1, place.expand(-1, -1, hidden.shape[-1]))[:, 0]
 
 
 class Pooler(nn.Module):
@@ -38,16 +40,19 @@ class Pooler(nn.Module):
 
     Args:
         d_model: D.
+        last: take the last token that is no padding (XLNet) in place of what stands in the first column.
     """
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, *, last: bool = False) -> None:
         super().__init__()
+        self.last = last
         self.dense = nn.Linear(d_model, d_model)
         initialise(self.dense)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Hidden states [B, T, D] to [B, D]."""
-        return torch.tanh(self.dense(hidden[:, 0]))
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Hidden states [B, T, D], with a mask [B, T] or without padding, to [B, D]."""
+        token = pool(hidden, attention_mask, "cls", last=True) if self.last else hidden[:, 0]
+        return torch.tanh(self.dense(token))
 
 
 class PairHead(nn.Module):
@@ -56,16 +61,17 @@ class PairHead(nn.Module):
     Args:
         d_model: D.
         dropout: on the pooled vector.
+        last: as in `Pooler`.
     """
 
-    def __init__(self, d_model: int, dropout: float = 0.0) -> None:
+    def __init__(self, d_model: int, dropout: float = 0.0, *, last: bool = False) -> None:
         super().__init__()
-        self.pooler = Pooler(d_model)
+        self.pooler = Pooler(d_model, last=last)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(d_model, 2)
         initialise(self.classifier)
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Hidden states [B, T, D] to logits [B, 2]; class 0 is the true pair, as in Hugging Face's models."""
-        out: Tensor = self.classifier(self.dropout(self.pooler(hidden)))
+        out: Tensor = self.classifier(self.dropout(self.pooler(hidden, attention_mask)))
         return out

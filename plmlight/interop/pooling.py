@@ -14,11 +14,12 @@ _FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "
 _PACKAGE = "sentence_transformers.models"
 
 
-def read_pooling(folder: Path) -> dict[str, Any]:
+def read_pooling(folder: Path, cls_last: bool = False) -> dict[str, Any]:
     """The arguments of `SentenceEmbedding` that a folder decides; none where it is no sentence-transformers folder.
 
     Args:
         folder: holds modules.json, and a folder for each module that it names.
+        cls_last: whether the network's ``cls`` is the last token of a text.
 
     Returns:
         ``pooling`` and ``normalise``.
@@ -32,7 +33,7 @@ def read_pooling(folder: Path) -> dict[str, Any]:
     for module in _modules(folder):
         kind = str(module.get("type")).rpartition(".")[2]
         if kind == "Pooling":
-            found["pooling"] = _pooling(folder, str(module.get("path")))
+            found["pooling"] = _pooling(folder, str(module.get("path")), _flags(cls_last))
         elif kind == "Normalize":
             found["normalise"] = True
         elif kind != "Transformer":
@@ -41,13 +42,14 @@ def read_pooling(folder: Path) -> dict[str, Any]:
     return found
 
 
-def pooling_files(pooling: str, normalise: bool, d_model: int) -> dict[str, str]:
+def pooling_files(pooling: str, normalise: bool, d_model: int, cls_last: bool = False) -> dict[str, str]:
     """The files that `read_pooling` reads, and sentence-transformers too.
 
     Args:
         pooling: mean, cls or max.
         normalise: whether vectors are scaled to length 1.
         d_model: D.
+        cls_last: whether the network's ``cls`` is the last token of a text.
 
     Returns:
         Their texts by name.
@@ -63,11 +65,16 @@ def pooling_files(pooling: str, normalise: bool, d_model: int) -> dict[str, str]
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"{_PACKAGE}.{kind}"} for i, (path, kind) in enumerate(kinds)
     ]
-    settings = {"word_embedding_dimension": d_model, **{flag: how == pooling for how, flag in _FLAGS.items()}}
+    settings = {"word_embedding_dimension": d_model, **{flag: how == pooling for how, flag in _flags(cls_last).items()}}
     return {
         MODULES: json.dumps(modules, indent=2) + "\n",
         f"{POOLING}/config.json": json.dumps(settings, indent=2) + "\n",
     }
+
+
+def _flags(cls_last: bool) -> dict[str, str]:
+    """What each way is called there, where the first token and the last are two ways."""
+    return _FLAGS | ({"cls": "pooling_mode_lasttoken"} if cls_last else {})
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
@@ -77,15 +84,16 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     return list(modules)
 
 
-def _pooling(folder: Path, path: str) -> str:
+def _pooling(folder: Path, path: str, flags: dict[str, str]) -> str:
     if Path(path).name != path:
         raise ValueError(f"{folder / MODULES}: {path!r} is not the name of a folder in this one")
     file = folder / path / "config.json"
     settings = read_json(file, dict)
     flagged = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value]
-    names = {flag: how for how, flag in _FLAGS.items()} | {how: how for how in _FLAGS}
+    names = {flag: how for how, flag in flags.items()}
+    names |= {"lasttoken" if flag.endswith("lasttoken") else how: how for how, flag in flags.items()}
     chosen = flagged if flagged or "pooling_mode" not in settings else [str(settings["pooling_mode"])]
     if len(chosen) != 1 or chosen[0] not in names:
         listed = ", ".join(chosen) or "none"
-        raise ValueError(f"{file}: expected one of {', '.join(_FLAGS.values())} to be true, got {listed}")
+        raise ValueError(f"{file}: expected one of {', '.join(flags.values())} to be true, got {listed}")
     return names[chosen[0]]

@@ -57,6 +57,7 @@ class XLNet(Pretrained, PermutationEncoder):
 
     families: ClassVar[tuple[Family, ...]] = (XLNET_FAMILY,)
     head_transform = False
+    cls_last = True
     num_token_types = 3  # of a text, of a second one, and of <cls>; only equal or not counts
 
     def __init__(

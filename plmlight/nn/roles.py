@@ -50,6 +50,8 @@ class Encoder(Network):
 
     head_transform: ClassVar[bool] = True
     """Whether masked-language-model heads of this family have a layer of their own before the vocabulary."""
+    cls_last: ClassVar[bool] = False
+    """Whether the token that stands for a whole text is its last (XLNet) and not its first."""
     num_token_types: int
     """How many kinds of segments, or languages, ``token_type_ids`` tells apart; 0 where the network takes none."""
     activation: str

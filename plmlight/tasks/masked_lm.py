@@ -62,7 +62,7 @@ class MaskedLM(Task):
             if network.head_transform
             else LMHead(table.shape[1], network.vocab_size, bias=True, weight=shared)
         )
-        self.pair_head = PairHead(network.d_model) if pair_objective is not None else None
+        self.pair_head = PairHead(network.d_model, last=network.cls_last) if pair_objective is not None else None
 
     def forward(
         self,
@@ -85,7 +85,7 @@ class MaskedLM(Task):
         hidden = self.network(input_ids, attention_mask, token_type_ids, position_ids)
         outputs = {"logits": self.head(hidden)}
         if self.pair_head is not None:
-            outputs["pair_logits"] = self.pair_head(hidden)
+            outputs["pair_logits"] = self.pair_head(hidden, attention_mask)
         return outputs
 
     def check_ready(self) -> None:
@@ -117,7 +117,7 @@ class MaskedLM(Task):
         hidden = self._hidden(batch)
         parts = self.objective.loss(Outputs(hidden, self.head), batch)
         if self.pair_head is not None and self.pair_objective is not None:
-            logits = self.pair_head(hidden)
+            logits = self.pair_head(hidden, batch.get("attention_mask"))
             parts = {"mlm_loss": parts["loss"], **self.pair_objective.loss(logits, batch)}
             batch["pair_correct"] = self.pair_objective.correct(logits, batch)
         return parts

@@ -21,7 +21,8 @@ class SentenceEmbedding(Task):
 
     Args:
         network: the encoder.
-        pooling: ``mean`` and ``max`` over the tokens, ``cls`` is the first token, ``pooler`` BERT's layer over it.
+        pooling: ``mean`` and ``max`` over the tokens, ``cls`` is the first token (XLNet: the last), ``pooler``
+            BERT's layer over it.
         normalise: scale the vectors to length 1.
         pooler: whether there is BERT's layer, though ``pooling`` does not use it: published folders hold one.
         optimizer: makes the optimiser; `AdamW` by default.
@@ -43,7 +44,7 @@ class SentenceEmbedding(Task):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed)
         self.pooling, self.normalise = pooling, normalise
-        self.pooler = Pooler(network.d_model) if pooler or pooling == "pooler" else None
+        self.pooler = Pooler(network.d_model, last=network.cls_last) if pooler or pooling == "pooler" else None
 
     def forward(
         self,
@@ -66,9 +67,9 @@ class SentenceEmbedding(Task):
         hidden = self.network(input_ids, attention_mask, token_type_ids, position_ids)
         if self.pooling == "pooler":
             assert self.pooler is not None
-            pooled: Tensor = self.pooler(hidden)
+            pooled: Tensor = self.pooler(hidden, attention_mask)
         else:
-            pooled = pool(hidden, attention_mask, self.pooling)
+            pooled = pool(hidden, attention_mask, self.pooling, last=self.network.cls_last)
         if self.normalise:
             pooled = pooled / pooled.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         return {"last_hidden_state": hidden, "sentence_embedding": pooled}
@@ -95,4 +96,4 @@ class SentenceEmbedding(Task):
             ValueError: when no Hugging Face family can express the network, or sentence-transformers the pooling; or
                 the folder holds other files.
         """
-        publish(self, folder, pooling_files(self.pooling, self.normalise, self.network.d_model))
+        publish(self, folder, pooling_files(self.pooling, self.normalise, self.network.d_model, self.network.cls_last))

@@ -3,6 +3,7 @@ from plmlight.text.form import Frame, TextForm, frame
 from plmlight.text.nearest import nearest
 from plmlight.text.tokenizers import (
     TARGET_TOKENIZER,
+    cls_stands_last,
     document_separator,
     load_target_tokenizer,
     load_tokenizer,
@@ -20,6 +21,7 @@ __all__ = [
     "Frame",
     "TextForm",
     "TokenizerKind",
+    "cls_stands_last",
     "document_separator",
     "file_hash",
     "frame",

@@ -111,6 +111,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, target: Tokenizer |
     if pipeline["post_processor"] is not None and 1 in tokenizer.encode("a", "b").type_ids:
         # by default transformers leaves out which of two segments a token is part of
         config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    if cls_stands_last(tokenizer):
+        config["padding_side"] = "left"  # what transformers' classifiers take is the last column
     config |= {f"{role}_token": tokenizer.id_to_token(id_) for role, id_ in special_token_ids(tokenizer).items()}
     _write(folder / "tokenizer.json", text)
     _write(folder / "tokenizer_config.json", json.dumps(config, indent=2))
@@ -169,6 +171,19 @@ def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
     if "mask" in found and "cls" not in found and "sep" not in found and {"bos", "eos"} <= found.keys():
         found |= {"cls": found["bos"], "sep": found["eos"]}
     return found
+
+
+def cls_stands_last(tokenizer: Tokenizer) -> bool:
+    """Whether the token that stands for a whole text comes at its end (XLNet), not at its beginning.
+
+    Args:
+        tokenizer: the tokenizer.
+
+    Returns:
+        What its template says; False where it puts no such token.
+    """
+    ids, cls = tokenizer.encode("").ids, special_token_ids(tokenizer).get("cls")
+    return cls is not None and ids[-1:] == [cls] and ids[0] != cls
 
 
 def document_separator(tokenizer: Tokenizer) -> int | None:

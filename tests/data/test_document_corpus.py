@@ -179,3 +179,20 @@ def test_resumed_run_sees_the_batches_of_the_uninterrupted_one(tmp_path: Path, t
     assert [epoch for epoch, _, _ in whole] == [0] * steps + [1] * steps
     for step in (steps // 2, steps + 1) if num_workers else (1, steps - 1, steps, steps + 1):
         assert run(f"from{step}", tmp_path / "whole" / f"step={step}.ckpt") == whole[step:]
+
+
+@pytest.mark.parametrize("pairs", ["none", "order"])
+def test_xlnets_rows_are_those_of_its_tokenizer(tmp_path: Path, text: str, pairs: Any) -> None:
+    tokenizer = train_tokenizer([TEXT], "xlnet", 200)
+    save_tokenizer(tokenizer, tmp_path / "tokenizer")
+    made = corpus(tmp_path, text, pairs=pairs, batch_size=60, max_length=200, validation_fraction=0.0)
+    cls, sep = tokenizer.token_to_id("<cls>"), tokenizer.token_to_id("<sep>")
+    batch = next(iter(made.train_dataloader()))
+    assert len(set(batch["attention_mask"].sum(1).tolist())) > 1  # some are padded
+    for ids, types, mask in zip(batch["input_ids"], batch["token_type_ids"], batch["attention_mask"], strict=True):
+        row, kinds = ids[mask == 1].tolist(), types[mask == 1].tolist()
+        assert row[-2:] == [sep, cls]
+        second = row.index(sep) + 1 if pairs == "order" else len(row) - 1
+        assert row.count(sep) == (2 if pairs == "order" else 1)
+        assert kinds == [0] * second + [1] * (len(row) - 1 - second) + [2]
+        assert row.count(cls) == 1

@@ -115,7 +115,7 @@ def test_a_network_without_memories_has_none_in_its_graph(tmp_path: Path) -> Non
     assert [each.difference for each in runtime.replay(runtime.load(tmp_path / "bundle"))] == [""] * 4
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "pooler"])
 def test_xlnet_embeds(pooling: str, tmp_path: Path) -> None:
     network = XLNet(vocab_size=101, d_model=24, num_layers=2, num_heads=3, max_length=37)
     task = small_embedder(network, pooling=pooling)
@@ -123,11 +123,14 @@ def test_xlnet_embeds(pooling: str, tmp_path: Path) -> None:
     task.tokenizer = tokenizer()
     verdict = export_bundle(task, None, tmp_path / "bundle")
     assert verdict.passed, verdict.summary()
-    vector = runtime.load(tmp_path / "bundle").embed(["she opened the door"])
+    vector, _ = runtime.load(tmp_path / "bundle").embed(["she opened the door", "she opened the door again and again"])
     ids = tokenizer().encode("she opened the door")
     with torch.no_grad():
-        found = task(torch.tensor([ids.ids]), None, torch.tensor([ids.type_ids]))["sentence_embedding"]
-    np.testing.assert_allclose(vector, found, atol=1e-4)
+        outputs = task(torch.tensor([ids.ids]), None, torch.tensor([ids.type_ids]))
+    np.testing.assert_allclose(vector, outputs["sentence_embedding"][0], atol=1e-4)
+    if pooling == "cls":
+        assert ids.tokens[-1] == "<cls>"
+        np.testing.assert_allclose(vector, outputs["last_hidden_state"][0, -1], atol=1e-4)
 
 
 def test_memories_segments_and_hidden_tokens_reach_the_answers() -> None:

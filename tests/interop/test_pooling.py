@@ -10,7 +10,7 @@ import torch
 import plmlight
 from plmlight import BERT, SentenceEmbedding
 from plmlight.interop import pooling_files, read_pooling
-from tests.networks.encoders import FIRST, V, assert_close, reference
+from tests.networks.encoders import FIRST, V, assert_close, padding_mask, reference
 
 KINDS = ["Transformer", "Pooling", "Normalize"]
 
@@ -43,6 +43,31 @@ def test_the_modules_decide(tmp_path: Path) -> None:
     first = theirs(ids).last_hidden_state[:, 0]
     expected = first / first.norm(dim=-1, keepdim=True)
     assert_close(plmlight.load(tmp_path)(ids)["sentence_embedding"], expected)
+
+
+@pytest.mark.parametrize("settings", [{"pooling_mode_lasttoken": True}, {"pooling_mode": "lasttoken"}])
+@torch.no_grad()
+def test_xlnets_token_is_the_last(settings: dict[str, Any], tmp_path: Path) -> None:
+    theirs = reference("XLNetModel")
+    theirs.save_pretrained(tmp_path)
+    write(tmp_path, KINDS[:2], **settings)
+    ids, mask = torch.randint(FIRST, V, (3, 9)), padding_mask("right")
+    task = plmlight.load(tmp_path)
+    assert isinstance(task, SentenceEmbedding)
+    assert task.pooling == "cls"
+    hidden = theirs(ids, attention_mask=mask.float()).last_hidden_state
+    expected = torch.stack([row[int(count) - 1] for row, count in zip(hidden, mask.sum(1), strict=True)])
+    assert_close(task(ids, mask)["sentence_embedding"], expected)
+    task.save_pretrained(str(tmp_path / "out"))
+    written = json.loads((tmp_path / "out" / "1_Pooling" / "config.json").read_text())
+    assert {key for key, value in written.items() if value is True} == {"pooling_mode_lasttoken"}
+    assert read_pooling(tmp_path / "out", cls_last=True)["pooling"] == "cls"
+
+
+def test_the_first_token_of_an_xlnet_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, KINDS[:2], pooling_mode_cls_token=True)
+    with pytest.raises(ValueError, match=r"pooling_mode_lasttoken, .* to be true, got pooling_mode_cls_token"):
+        read_pooling(tmp_path, cls_last=True)
 
 
 @torch.no_grad()

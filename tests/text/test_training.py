@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from plmlight.text import TokenizerKind, special_token_ids, train_tokenizer
+from plmlight.text import TokenizerKind, cls_stands_last, special_token_ids, train_tokenizer
 
 TEXT = [
     "The quick brown fox jumps over the lazy dog.\n\n  Déjà vu: naïve façade, 中文 too.",
@@ -119,6 +119,8 @@ def test_xlnets_tokens_stand_at_the_end() -> None:
     assert both.tokens == [*inner, "<sep>", *inner, "<sep>", "<cls>"]
     assert both.type_ids == [0] * (len(inner) + 1) + [1] * (len(inner) + 1) + [2]
     assert tokenizer.decode(tokenizer.encode("quick <mask> fox <eop> <eod>").ids).split() == ["quick", "fox"]
+    assert cls_stands_last(tokenizer)
+    assert not cls_stands_last(train_tokenizer(TEXT, "albert", 300))
     assert tokenizer.encode(" quick\n\n  fox ").ids == tokenizer.encode("quick fox").ids
 
 
