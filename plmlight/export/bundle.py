@@ -144,7 +144,7 @@ def write_graphs(export: TaskExport, recipe: Recipe, folder: Path, progress: Pro
                 how = f"opset {recipe.opset}, {recipe.dtype}"
                 if recipe.quantisation is not None:
                     products = quantise_weights(model, recipe.quantisation)
-                    many = f"{products} products in {recipe.quantisation.bits} bits"
+                    many = f"{products} product{'s' * (products > 1)} in {recipe.quantisation.bits} bits"
                     how += f", {many}" if products else ", nothing to quantise: it has no product with a matrix"
                 weights.save(model, part.file)
                 if recipe.provider == "tensorrt":

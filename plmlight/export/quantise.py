@@ -12,10 +12,10 @@ from plmlight.export.recipe import Quantisation
 
 
 def quantise_weights(model: ir.Model, how: Quantisation) -> int:
-    """Replaces each product with a constant matrix by ONNX Runtime's product with a quantised one.
+    """Replaces each product with a constant matrix by ONNX Runtime's product with a quantised one, in loops too.
 
     A head that is tied to the token table multiplies by its transpose: it gets a quantised copy, and the table itself
-    stays.
+    stays. The operator ``LSTM`` holds its matrices itself, and stays.
 
     Args:
         model: changed in place.
@@ -25,14 +25,15 @@ def quantise_weights(model: ir.Model, how: Quantisation) -> int:
         How many products were replaced.
     """
     count = 0
-    for node in list(model.graph):
-        found = _constant_matrix(node) if node.op_type == "MatMul" and node.domain in ("", "ai.onnx") else None
+    for node in list(model.graph.all_nodes()):
+        found = _constant_matrix(node)
         if found is not None:
             _replace(model, node, found, how)
             count += 1
-    for node in reversed(list(model.graph)):  # transposes that only fed a product
+    for node in reversed(list(model.graph.all_nodes())):  # transposes that only fed a product
         if node.op_type == "Transpose" and not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
-            model.graph.remove(node, safe=True)
+            assert node.graph is not None
+            node.graph.remove(node, safe=True)
     for name, value in list(model.graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del model.graph.initializers[name]
@@ -42,6 +43,11 @@ def quantise_weights(model: ir.Model, how: Quantisation) -> int:
 
 def _constant_matrix(node: ir.Node) -> NDArray[Any] | None:
     """The matrix [K, N] that a product multiplies by, if it is a constant or the transpose of one."""
+    if node.op_type not in ("MatMul", "Gemm") or node.domain not in ("", "ai.onnx"):
+        return None
+    numbers = {name: attribute.value for name, attribute in node.attributes.items()}
+    if numbers.get("transA", 0) or numbers.get("alpha", 1.0) != 1.0 or numbers.get("beta", 1.0) != 1.0:
+        return None
     value = node.inputs[1]
     if value is None:
         return None
@@ -51,7 +57,7 @@ def _constant_matrix(node: ir.Node) -> NDArray[Any] | None:
     if source is None or source.const_value is None or len(source.const_value.shape) != 2:
         return None
     matrix: NDArray[Any] = source.const_value.numpy()
-    return matrix.T if transposed else matrix
+    return matrix.T if transposed != bool(numbers.get("transB", 0)) else matrix
 
 
 def blocks(matrix: NDArray[Any], how: Quantisation) -> dict[str, NDArray[Any]]:
@@ -115,8 +121,13 @@ def _replace(model: ir.Model, node: ir.Node, matrix: NDArray[Any], how: Quantisa
         domain="com.microsoft",
         name=f"{node.name}.quantised",
     )
-    old, new = node.outputs[0], product.outputs[0]
+    made = [product]
+    if len(node.inputs) > 2 and node.inputs[2] is not None:  # what a Gemm adds
+        product.outputs[0].name = f"{node.name}.product"
+        made.append(ir.node("Add", [product.outputs[0], node.inputs[2]], name=f"{node.name}.sum"))
+    old, new, graph = node.outputs[0], made[-1].outputs[0], node.graph
+    assert graph is not None
     new.name, new.shape, new.type = old.name, old.shape, old.type
-    model.graph.insert_before(node, product)
+    graph.insert_before(node, made)
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-    model.graph.remove(node, safe=True)
+    graph.remove(node, safe=True)
