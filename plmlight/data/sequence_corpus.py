@@ -183,7 +183,7 @@ class SequenceCorpus(Corpus):
             rank_zero_info(said)
         left: Indices = numbers[~over.any(1)] if drop else numbers
         if not len(left):
-            raise ValueError(f"{named}: all {len(numbers)} pairs are longer than max_length {self.max_length}")
+            raise ValueError(f"{named}: of {len(numbers):,} pairs {' and '.join(counts)} tokens, so that none is left")
         return left
 
     def _training(self, **share: int) -> EpochLoader:

@@ -50,7 +50,7 @@ class TaskMixture(TokenData):
 
     Args:
         tasks: by name, which is also how to ask for a task's prefix later.
-        limit: K, the samples that a task counts at most; None for no limit.
+        limit: K, the samples that a task counts at most; None for no limit. It does not go with rates.
         temperature: T; 1 for proportional, the larger the more alike.
         tokenizer: a tokenizer.json or a folder with one. None trains one on all tasks.
         tokenizer_kind: what to train.
@@ -68,7 +68,8 @@ class TaskMixture(TokenData):
         cache_folder: where tokenizers and shards are kept; by default $PLMLIGHT_CACHE or ~/.cache/plmlight.
 
     Raises:
-        ValueError: when there is no task, a rate is not positive, or for what `ParallelCorpus` refuses.
+        ValueError: when there is no task, a rate is not positive or stands beside a limit, or for what `ParallelCorpus`
+            refuses.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class TaskMixture(TokenData):
         without = [name for name, task in tasks.items() if task.rate is None]
         if 0 < len(without) < len(tasks):
             raise ValueError(f"tasks.{without[0]}: has no rate, but others have; give one to each task, or to none")
+        if limit is not None and not without:
+            raise ValueError(f"limit {limit} is of the tasks' samples, but the tasks have rates: leave out one of both")
         if not temperature > 0:
             raise ValueError(f"temperature {temperature:g} must be more than 0")
         if limit is not None and limit < 1:

@@ -203,8 +203,9 @@ def test_what_is_too_long_may_be_refused(tmp_path: Path) -> None:
     message = rf"a.de.gz: the target of pair {first + 1} has {lengths[first]} tokens, more than max_target_length 15"
     with pytest.raises(ValueError, match=message):
         made.train_dataloader()
-    with pytest.raises(ValueError, match="all 300 pairs are longer than max_length 3"):
-        corpus(tmp_path, write(tmp_path), max_length=3, too_long="drop", validation_fraction=0.0).train_dataloader()
+    dropping: dict[str, Any] = {"too_long": "drop", "validation_fraction": 0.0}
+    with pytest.raises(ValueError, match="of 300 pairs 300 targets are longer than 3 tokens, so that none is left"):
+        corpus(tmp_path, write(tmp_path), max_target_length=3, **dropping).train_dataloader()
 
 
 def test_batches_keep_the_budget_on_both_sides_with_little_padding(tmp_path: Path) -> None:

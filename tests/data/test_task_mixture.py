@@ -149,6 +149,11 @@ def test_draws_are_at_least_one() -> None:
         ({"count": {"rate": 0.0}}, {}, r"tasks\.count: rate 0 must be more than 0"),
         ({"count": {"rate": -1}}, {}, r"tasks\.count: rate -1 must be more than 0"),
         ({"count": {"rate": 2}}, {}, r"tasks\.copy: has no rate, but others have"),
+        (
+            {name: {"rate": 1} for name in SIZES},
+            {"limit": 9},
+            "limit 9 is of the tasks' samples, but the tasks",
+        ),
         ({}, {"temperature": 0}, "temperature 0 must be more than 0"),
         ({}, {"limit": 0}, "limit 0 must be at least 1"),
         ({"shout": {"target_field": "goal"}}, {}, r"shout\.jsonl:1: there is no field 'goal'"),
