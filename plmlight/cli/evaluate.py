@@ -214,7 +214,7 @@ def _show(result: dict[str, Any]) -> None:
     table = Table("", "", "value", interval, "p")
     for name in result["values"]:
         table.add_row(name, "model", *_cells(result["values"][name]), "")
-        if "baseline" in result:
+        if name in result.get("baseline", {"values": {}})["values"]:  # a bundle has no loss
             table.add_row("", "baseline", *_cells(result["baseline"]["values"][name]), "")
         if name in result.get("comparison", {}):
             found = result["comparison"][name]

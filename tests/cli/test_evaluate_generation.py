@@ -1,13 +1,15 @@
 """``evaluate`` of models that write."""
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sacrebleu
 import torch
 
-from plmlight import cli
+from plmlight import cli, evaluation
 from plmlight.loading import write_checkpoint
 from plmlight.networks import GPT, Transformer
 from plmlight.tasks import CausalLM, Seq2Seq
@@ -67,6 +69,28 @@ def test_files_of_all_kinds_are_read(folder: Path, data: list[str]) -> None:
     assert cli.main(["evaluate", str(folder / "ours.ckpt"), "--data", *paths, *words]) == 0
     lines = [json.loads(line) for line in texts.read_text().splitlines()]
     assert [(line["source"], line["reference"]) for line in lines] == PAIRS
+
+
+def test_what_only_the_model_has_is_shown_without_a_baseline(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = evaluation.open_model
+
+    def opened(name: str, *running: Any) -> evaluation.Opened:
+        found = real(name, *running)
+        assert isinstance(found.model, evaluation.Writer)
+        # as a bundle is: it writes, and there is no task of torch that tells the loss of the references
+        return found if "ours" in name else dataclasses.replace(found, model=evaluation.Writer(found.model.generator))
+
+    monkeypatch.setattr(evaluation, "open_model", opened)
+    (folder / "bundle.ckpt").write_bytes((folder / "ours.ckpt").read_bytes())
+    words = ["--data", str(folder / "test.tsv"), "--max_new_tokens", "2", "--samples", "5"]
+    names = [str(folder / "ours.ckpt"), "--baseline", str(folder / "bundle.ckpt")]
+    assert cli.main(["evaluate", *names, *words]) == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in capsys.readouterr().out.splitlines()]
+    assert ["chrf", "model"] in rows
+    assert ["loss", "model"] in rows
+    assert sum(row[1:] == ["baseline"] for row in rows) == 2  # of bleu and chrf
 
 
 def test_cut_sources_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
