@@ -1,5 +1,5 @@
 from plmlight.nn.attention import CrossAttention, SelfAttention, attend
-from plmlight.nn.cache import is_remembered, is_state, past_name, present_name
+from plmlight.nn.cache import cache_of, is_remembered, is_state, past_name, present_name
 from plmlight.nn.configured import Configured, build, class_path, config_of
 from plmlight.nn.dropout import EmbeddingDropout, LockedDropout
 from plmlight.nn.embeddings import Embeddings
@@ -58,6 +58,7 @@ __all__ = [
     "attend",
     "bias_of",
     "build",
+    "cache_of",
     "class_path",
     "config_of",
     "initialise",

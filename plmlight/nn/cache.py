@@ -5,6 +5,10 @@ else goes from step to step, ``mems.0`` for hidden states that are remembered (X
 first as ``past_key_values.`` and ``present.``.
 """
 
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
 _STATE, _MEMORY = "state.", "mems."
 
 
@@ -18,6 +22,27 @@ def past_name(name: str) -> str:
 def present_name(name: str) -> str:
     """The output: ``present.0.key``, ``present_state.0.hidden``, ``present_mems.0``."""
     return f"present_{name}" if name.startswith((_STATE, _MEMORY)) else f"present.{name}"
+
+
+def cache_of(inputs: Mapping[str, Tensor], names: Sequence[str]) -> tuple[Tensor, ...] | None:
+    """The cache among a graph's inputs.
+
+    Args:
+        inputs: tensors by their inputs' names, in any order; none to go without a cache.
+        names: of the cache's tensors.
+
+    Returns:
+        The tensors in the order of the names, None where there are no inputs.
+
+    Raises:
+        ValueError: when one is missing or unknown.
+    """
+    if not inputs:
+        return None
+    expected = [past_name(name) for name in names]
+    if wrong := sorted(set(expected) ^ set(inputs)):
+        raise ValueError(f"unknown or missing inputs {wrong}: expected {expected[0]} to {expected[-1]}")
+    return tuple(inputs[name] for name in expected)
 
 
 def is_state(name: str) -> bool:

@@ -42,10 +42,10 @@ class Carried:
         state = self._states.get(training)
         if state is None or any(old.shape != new.shape for old, new in zip(state, empty, strict=True)):
             if bool(continues.any()):
-                found = "nothing was" if state is None else f"{len(state[0])} rows were"
                 raise ValueError(
-                    f"a batch of {len(continues)} rows is to go on where the one before stopped, but {found} "
-                    "carried on: resume with the streams that the checkpoint was trained on, or start from its weights"
+                    f"a batch of {len(continues)} rows is to go on where the one before stopped, but "
+                    f"{_found(state, empty)}: resume with the streams and the network that the checkpoint was trained "
+                    "with, or start from its weights"
                 )
             return empty
         goes_on = continues.bool()
@@ -79,6 +79,16 @@ class Carried:
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Goes on from what `save` gave; each rank takes its rows when the first batch is there."""
         self._saved = tuple(saved[str(i)] for i in range(len(saved)))
+
+
+def _found(state: Cache | None, empty: Cache) -> str:
+    """What there is in place of a state of the shapes of another one."""
+    if state is None:
+        return "nothing was carried on"
+    old, new = next((old, new) for old, new in zip(state, empty, strict=True) if old.shape != new.shape)
+    if len(old) != len(new):
+        return f"{len(old)} rows were carried on"
+    return f"what was carried on is of another shape ({list(old.shape)}, expected {list(new.shape)})"
 
 
 def _gathered(part: Tensor, group: ProcessGroup | None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from plmlight.heads import AdaptiveHead, Projection, Softmax
 from plmlight.metrics import bits_per_byte, perplexity
-from plmlight.nn import Decoder, is_state, past_name, present_name
+from plmlight.nn import Decoder, cache_of, is_state, present_name
 from plmlight.nn.counting import Counted, cannot_go_on
 from plmlight.objectives import Batch, CausalLanguageModelling, KeyedRandom, Objective, Outputs
 from plmlight.objectives.base import Parts
@@ -81,15 +81,7 @@ class CausalLM(Task):
             ValueError: for a past that is not the network's.
         """
         names = self.network.cache_names()
-        cache = None
-        if past_key_values:
-            expected = [past_name(name) for name in names]
-            if set(expected) != set(past_key_values):
-                raise ValueError(
-                    f"unexpected inputs {sorted(set(past_key_values) ^ set(expected))}: missing or unknown"
-                )
-            cache = tuple(past_key_values[name] for name in expected)
-        hidden, present = self.network(input_ids, attention_mask, cache)
+        hidden, present = self.network(input_ids, attention_mask, cache_of(past_key_values, names))
         outputs = {"logits": self.head(hidden)}
         if present is not None:
             outputs |= {present_name(name): tensor for name, tensor in zip(names, present, strict=True)}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from plmlight.heads import LMHead
 from plmlight.metrics import perplexity
-from plmlight.nn import Cache, PermutationEncoder, past_name, present_name
+from plmlight.nn import Cache, PermutationEncoder, cache_of, present_name
 from plmlight.objectives import Batch, KeyedRandom, Objective, Outputs, PermutationLanguageModelling
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
@@ -93,15 +93,7 @@ class PermutationLM(Task):
             ValueError: for memories that do not fit.
         """
         names = self.network.memory_names()
-        given: Cache | None = None
-        if memories:
-            expected = [past_name(name) for name in names]
-            if sorted(memories) != sorted(expected):
-                raise ValueError(
-                    f"unknown or missing inputs {sorted(set(memories) ^ set(expected))}: expected {expected[0]} to "
-                    f"{expected[-1]}, one a layer"
-                )
-            given = tuple(memories[name] for name in expected)
+        given = cache_of(memories, names)
         hidden, kept = self.read(input_ids, attention_mask, token_type_ids, given)
         outputs = {"logits": self.head(hidden)}
         if given is not None:
