@@ -29,7 +29,6 @@ Examples:
 python -m plmlight evaluate bundles/de-en --data test.de test.en --metrics bleu chrf --num_beams 4 --texts written.jsonl
 python -m plmlight evaluate runs/last.ckpt --data test.txt --baseline runs/other.ckpt --output result.json"""
 
-SIDES = ("source", "target")
 _DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions) if field.name != "seed")
 """What decides how texts are written; the seed is that of the bootstrap."""
 
@@ -61,7 +60,7 @@ def main(command: str, argv: list[str]) -> int:
         limit=chosen.limit,
         generation=Generation(
             tuple(chosen.metrics or ("bleu", "chrf")),
-            _fields(chosen.source_field, chosen.target_field),
+            (chosen.source_field, chosen.target_field),
             chosen.reverse,
             chosen.task_prefix,
             decoding,
@@ -100,10 +99,6 @@ def main(command: str, argv: list[str]) -> int:
     return 0
 
 
-def _fields(source: str | None, target: str | None) -> tuple[str, str] | None:
-    return None if source is target is None else (source or SIDES[0], target or SIDES[1])
-
-
 def _refuse_foreign(name: str, task: str, chosen: Any, decoding: Mapping[str, Any]) -> None:
     """Refuses what only a generation has."""
     own = ("metrics", "texts", "source_field", "target_field", "reverse", "task_prefix")
@@ -122,7 +117,8 @@ def _parser(command: str) -> OneLineErrors:
         nargs="+",
         required=True,
         help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs; for generation two "
-        "files of lines, one of two columns (source, tab, reference), or one with fields (.jsonl, .csv, .parquet)",
+        "files of lines, one of two columns (source, tab, reference), or one with fields (.jsonl, .csv, .parquet); "
+        "for a model of dialogues these, as `fit` reads them",
     )
     add(
         "--metric",
@@ -139,8 +135,18 @@ def _parser(command: str) -> OneLineErrors:
         help="of generation: bleu, bleu_zh, chrf, rouge, rouge_zh, exact_match, distinct (usual: bleu chrf)",
     )
     add("--texts", type=str | None, default=None, help="write source, hypothesis and reference to this JSON-lines file")
-    add("--source_field", type=str | None, default=None, help="the field of a source (usual: source)")
-    add("--target_field", type=str | None, default=None, help="the field of a reference (usual: target)")
+    add(
+        "--source_field",
+        type=str | None,
+        default=None,
+        help="the field of a source (usual: source), or of a dialogue's turns (usual: turns)",
+    )
+    add(
+        "--target_field",
+        type=str | None,
+        default=None,
+        help="the field of a reference (usual: target), or of a turn's text where turns are objects (usual: text)",
+    )
     add("--reverse", action="store_true", help="take the second file, column or field for the source")
     add(
         "--task_prefix",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plmlight.data.base import Files
-from plmlight.data.dialogues import Dialogues
+from plmlight.data.dialogues import TURNS, Dialogues, dialogue_sources
 from plmlight.data.sampling import Indices
 from plmlight.data.sequence_corpus import SequenceCorpus
 from plmlight.data.sequences import Sequences, TooLong
 from plmlight.data.shards import Shards
-from plmlight.data.sources import named_kind, resolve
 from plmlight.text import TextForm, TokenizerKind
 
 
@@ -62,8 +60,8 @@ class DialogueData(SequenceCorpus):
     def __init__(
         self,
         files: str | list[str],
-        turns_field: str = "turns",
-        text_field: str = "text",
+        turns_field: str = TURNS[0],
+        text_field: str = TURNS[1],
         history: int = 5,
         roles: tuple[str, str] | None = ("<user>", "<bot>"),
         tokenizer: str | None = None,
@@ -102,13 +100,7 @@ class DialogueData(SequenceCorpus):
         return TextForm(roles=self.roles, history=self.history)
 
     def _pairs(self, files: Files) -> Dialogues:
-        sources = []
-        for source in resolve(files, kind="text"):
-            kind = "dataset" if source.kind == "dataset" else named_kind(source.name)
-            if kind in ("csv", "parquet", "dataset"):
-                raise ValueError(f"{source.name}: dialogues are read from plain text and .jsonl, not from {kind}")
-            sources.append(replace(source, kind="jsonl" if kind == "jsonl" else "text"))
-        return Dialogues(sources, self._turns_field, self._text_field, self.text_form)
+        return Dialogues(dialogue_sources(files), self._turns_field, self._text_field, self.text_form)
 
     def _groups(self, sides: tuple[Sequences, Sequences], shards: Shards, numbers: Indices) -> NDArray[Any]:
         return np.searchsorted(shards.documents, sides[0].spans(numbers)[0], "right")

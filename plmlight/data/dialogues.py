@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from plmlight.data.readers import lines, objects
 from plmlight.data.shards import FORMAT
-from plmlight.data.sources import Source
+from plmlight.data.sources import Source, named_kind, resolve
 from plmlight.text import TextForm, nearest
 
 END_OF_TURN = "__eou__"
 """What ends a turn in plain text, where each line is a dialogue (Li et al. 2017, arXiv:1710.03957: DailyDialog)."""
+
+
+TURNS = ("turns", "text")
+"""The usual names, in .jsonl, of the list of turns, and of the text where a turn is an object."""
+
+
+def dialogue_sources(files: str | Sequence[str]) -> list[Source]:
+    """Finds files of dialogues.
+
+    Args:
+        files: plain text or .jsonl.
+
+    Returns:
+        The sources.
+
+    Raises:
+        ValueError: for files of other kinds.
+    """
+    sources = []
+    for source in resolve(files, kind="text"):
+        kind = "dataset" if source.kind == "dataset" else named_kind(source.name)
+        if kind in ("csv", "parquet", "dataset"):
+            raise ValueError(f"{source.name}: dialogues are read from plain text and .jsonl, not from {kind}")
+        sources.append(replace(source, kind="jsonl" if kind == "jsonl" else "text"))
+    return sources
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from plmlight import __version__
-from plmlight.data.parallel import parallel_sources
 from plmlight.data.readers import DocumentUnit
 from plmlight.data.sources import Source, resolve
 from plmlight.decoding import MaskFiller, TextEmbedder, WordSpace
@@ -21,7 +20,7 @@ from plmlight.evaluation.masked import measure_masked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.models import Opened
 from plmlight.evaluation.permutation import measure_permutation
-from plmlight.evaluation.sequence import Generation, Writer, measure_generation
+from plmlight.evaluation.sequence import Generation, Writer, measure_generation, paired_sources
 from plmlight.evaluation.significance import Bootstrap, compare, estimate
 from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
 from plmlight.evaluation.words import measure_words
@@ -128,8 +127,8 @@ def evaluate(
         raise ValueError(
             f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
         )
-    written = isinstance(model.model, Writer)
-    sources = parallel_sources(files, settings.generation.fields is not None) if written else resolve(files)
+    what = model.model
+    sources = paired_sources(what, files, settings.generation) if isinstance(what, Writer) else resolve(files)
     measured, used = _measure(model, sources, settings, advance)
     names = sorted(measured.statistics, key=lambda name: name != metric)
     bootstrap = settings.bootstrap

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,17 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from plmlight.data.parallel import ParallelText
-from plmlight.data.sequences import SIDES
-from plmlight.data.sources import Source
+from plmlight.data.dialogues import TURNS, Dialogues, dialogue_sources
+from plmlight.data.parallel import ParallelText, parallel_sources
+from plmlight.data.sequences import SIDES, PairedText
+from plmlight.data.sources import Source, named_kind
 from plmlight.decoding import SequenceGenerator
 from plmlight.evaluation.measurement import Advance, Measurement, ratio
 from plmlight.evaluation.significance import Statistic
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.metrics import TextMetric, text_metrics
 from plmlight.tasks import Seq2Seq
-from plmlight.text import frame
+from plmlight.text import TextForm, frame
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Generation:
 
     Args:
         metrics: see `plmlight.metrics.text_metrics`.
-        fields: the names of source and reference, for files that have fields.
+        fields: the names of source and reference, for files that have fields; of dialogues, those of the list of turns
+            and of a turn's text. None for the usual one.
         reverse: take the second file, column or field for the source.
         prefix: the name of the task that the model is asked for.
         decoding: fields of `plmlight.decoding.DecodingOptions` that replace the model's own.
@@ -40,7 +43,7 @@ class Generation:
     """
 
     metrics: Sequence[str] = ("bleu", "chrf")
-    fields: tuple[str, str] | None = None
+    fields: tuple[str | None, str | None] = (None, None)
     reverse: bool = False
     prefix: str | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
@@ -62,6 +65,26 @@ class Writer:
     task: Seq2Seq | None = None
 
 
+def paired_sources(model: Writer, files: str | Sequence[str], settings: Generation) -> list[Source]:
+    """Finds the files that a model is scored on.
+
+    Args:
+        model: one that was trained on dialogues is asked for the turns of dialogues, in plain text or .jsonl; it reads
+            pairs from other files.
+        files: which.
+        settings: whether fields are named.
+
+    Returns:
+        The sources.
+
+    Raises:
+        ValueError: when they are none of parallel text.
+    """
+    if _of_dialogues(model.generator.text_form, [files] if isinstance(files, str) else files):
+        return dialogue_sources(files)
+    return parallel_sources(files, any(settings.fields))
+
+
 def measure_generation(
     model: Writer,
     sources: Sequence[Source],
@@ -74,7 +97,7 @@ def measure_generation(
 
     Args:
         model: writes.
-        sources: parallel text, as `plmlight.data.parallel.parallel_sources` finds it.
+        sources: what `paired_sources` found.
         settings: what is written and how it is scored.
         limit: take only so many pairs.
         batch_size: sources that run together.
@@ -87,7 +110,7 @@ def measure_generation(
     Raises:
         ValueError: when the pairs can not be read, there is none, or a source is too long.
     """
-    pairs = _pairs(sources, settings, limit)
+    pairs = _pairs(model.generator.text_form, sources, settings, limit)
     advance(0, len(pairs))
     answers = model.generator.generate(
         [source for source, _ in pairs],
@@ -143,17 +166,26 @@ def text_statistics(metric: TextMetric, hypotheses: Sequence[str], references: S
     return {name: statistic(name) for name in metric.summarise(whole)}
 
 
-def _pairs(sources: Sequence[Source], settings: Generation, limit: int | None) -> list[tuple[str, str]]:
-    text = ParallelText(sources, settings.fields or SIDES, settings.reverse)
-    pairs: list[tuple[str, str]] = []
-    for pair in text.pairs():
-        if limit is not None and len(pairs) >= limit:
-            break
-        if pair != ("", ""):
-            pairs.append(pair)
+def _pairs(form: TextForm, sources: Sequence[Source], settings: Generation, limit: int | None) -> list[tuple[str, str]]:
+    dialogues = _of_dialogues(form, [source.name for source in sources])
+    first, second = (
+        given or usual for given, usual in zip(settings.fields, TURNS if dialogues else SIDES, strict=True)
+    )
+    text: PairedText = (
+        Dialogues(sources, first, second, form)
+        if dialogues
+        else ParallelText(sources, (first, second), settings.reverse)
+    )
+    there = (pair for group in text.groups() for pair in group if pair != ("", ""))
+    pairs = list(islice(there, limit))
     if not pairs:
         raise ValueError(f"{sources[0].name}: holds no pair of texts")
     return pairs
+
+
+def _of_dialogues(form: TextForm, names: Sequence[str]) -> bool:
+    """Whether files hold dialogues, for a model that was trained on them."""
+    return form.history > 0 and all(named_kind(name) in ("text", "jsonl") for name in names)
 
 
 @torch.inference_mode()

@@ -10,10 +10,10 @@ import sacrebleu
 import torch
 
 from plmlight import cli, evaluation
-from plmlight.loading import write_checkpoint
+from plmlight.loading import load, write_checkpoint
 from plmlight.networks import GPT, Transformer
 from plmlight.tasks import CausalLM, Seq2Seq
-from plmlight.text import train_tokenizer
+from plmlight.text import TextForm, train_tokenizer
 
 PAIRS = [(f"ein Hund {i} rennt", f"a dog {i} runs") for i in range(8)]
 
@@ -91,6 +91,28 @@ def test_what_only_the_model_has_is_shown_without_a_baseline(
     assert ["chrf", "model"] in rows
     assert ["loss", "model"] in rows
     assert sum(row[1:] == ["baseline"] for row in rows) == 2  # of bleu and chrf
+
+
+DIALOGUES = ["hi __eou__ hello __eou__ how are you ? __eou__", "bye __eou__ see you __eou__"]
+
+
+@pytest.mark.parametrize("name", ["turns.txt", "turns.jsonl", "pairs.tsv"])
+def test_a_model_of_dialogues_answers_each_turn(folder: Path, name: str) -> None:
+    task = load(str(folder / "ours.ckpt"))
+    assert isinstance(task, Seq2Seq)
+    task.text_form = TextForm(roles=("<a>", "<b>"), history=2)
+    write_checkpoint(task, folder / "talks.ckpt")
+    (folder / "turns.txt").write_text("\n".join(DIALOGUES) + "\n")
+    turns = [[{"say": turn.strip()} for turn in line.split("__eou__")[:-1]] for line in DIALOGUES]
+    (folder / "turns.jsonl").write_text("".join(json.dumps({"dialog": each}) + "\n" for each in turns))
+    pairs = [("<a> hi", "hello"), ("<b> hi <a> hello", "how are you ?"), ("<a> bye", "see you")]
+    (folder / "pairs.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
+    words = ["--data", str(folder / name), "--max_new_tokens", "2", "--metrics", "distinct", "--samples", "0"]
+    words += ["--source_field", "dialog", "--target_field", "say"] if name == "turns.jsonl" else []
+    texts = folder / "talk.jsonl"
+    assert cli.main(["evaluate", str(folder / "talks.ckpt"), *words, "--texts", str(texts)]) == 0
+    lines = [json.loads(line) for line in texts.read_text().splitlines()]
+    assert [(line["source"], line["reference"]) for line in lines] == pairs
 
 
 def test_cut_sources_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
