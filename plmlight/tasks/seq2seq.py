@@ -36,7 +36,8 @@ class Seq2Seq(Task):
             vocabulary for both, source, target and projection then share one (arXiv:1706.03762, section 3.4).
         head_bias: whether the projection adds a number to each token's score.
         metrics: scores of what the model writes in validation and test, beside the loss: bleu, bleu_zh, chrf, rouge,
-            rouge_zh, exact_match, distinct. They are logged as ``val_bleu`` and so on.
+            rouge_zh, exact_match, distinct. They are logged as ``val_bleu`` and so on. What is expected is the target's
+            tokens as text: what its tokenizer changes, or the data cuts off, is missing there, but not in `evaluate`.
         decoding: how it writes, by the names of `plmlight.decoding.DecodingOptions`, as ``{num_beams: 4}``; greedily by
             default. It goes along into exports as their default.
         decode_batches: how many batches of a validation are written, on each device; all by default, 0 for none. The
