@@ -94,3 +94,18 @@ class SequenceModel(Protocol):
             What writes: its ``start`` takes one prompt for each source, which begins with ``decoder_start_token_id``;
             its ``max_length`` is that of this model.
         """
+
+
+def memories(sources: Sequence[int]) -> list[int]:
+    """What rows that each go on from a source share of what was read.
+
+    Args:
+        sources: the source of each row.
+
+    Returns:
+        Each source once, where its rows are next to each other and all have as many, as the beams of a search do; else
+        the source of each row. The number of rows is a multiple of its length.
+    """
+    once = [source for place, source in enumerate(sources) if not place or source != sources[place - 1]]
+    times = len(sources) // len(once)
+    return once if [source for source in once for _ in range(times)] == list(sources) else list(sources)

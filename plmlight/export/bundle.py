@@ -33,7 +33,7 @@ from plmlight.nn import class_path
 from plmlight.tasks import Task
 from plmlight.text import file_hash, nearest, replace_folder, special_token_ids, vocabulary_size
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "model.onnx.data"
 Progress = Callable[[str], None]
 

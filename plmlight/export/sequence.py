@@ -2,8 +2,9 @@
 
 The encoder's graph computes all that the decoder needs of the source: the keys and values of the attention to it
 (``present.{i}.encoder.*``) and what recurrent layers start from (``present_state.*``). The decoder's graph takes them
-under the names ``past_...``. Keys and values of the source are inputs only; what the encoder gives nothing for starts
-empty, as the decoder's own keys and values do, or as zeros, as the coverage does.
+under the names ``past_...``. Keys and values of the source are inputs only, and rows that go on from one source share
+them: ``encoder_batch`` is a divisor of ``batch``. What the encoder gives nothing for starts empty, as the decoder's own
+keys and values do, or as zeros, as the coverage does.
 """
 
 from __future__ import annotations
@@ -98,8 +99,11 @@ def sequence_graphs(task: Seq2Seq, dtype: torch.dtype) -> dict[str, GraphSpec]:
         module=PortableWriter(network, head),
         inputs=(
             TensorSpec("input_ids", ("batch", "sequence")),
-            TensorSpec("encoder_attention_mask", ("batch", "source")),
-            *(TensorSpec(past_name(name), axis, dtype) for name, axis in axes.items()),
+            TensorSpec("encoder_attention_mask", ("encoder_batch", "source")),
+            *(
+                TensorSpec(past_name(name), ("encoder_batch", *axis[1:]) if is_remembered(name) else axis, dtype)
+                for name, axis in axes.items()
+            ),
         ),
         outputs=(
             TensorSpec("logits", ("batch", 1, network.target_vocab_size), dtype),
@@ -110,7 +114,7 @@ def sequence_graphs(task: Seq2Seq, dtype: torch.dtype) -> dict[str, GraphSpec]:
                 if not is_remembered(name)
             ),
         ),
-        sizes={"batch": 3, "source": 5, "sequence": 4, "past": 6},
+        sizes={"batch": 6, "encoder_batch": 3, "source": 5, "sequence": 4, "past": 6},
         cache="concatenated",
         sums={"total": ("past", "sequence")},
         encoder=encoder,

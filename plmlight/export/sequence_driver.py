@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plmlight.decoding.model import memories
 from plmlight.export.drivers import Rows, open_session, padded
 from plmlight.export.specification import GraphSpec, dtype_name
 from plmlight.tasks import Seq2Seq
@@ -81,11 +82,13 @@ class WritingDriver:
     def start(self, prompts: Rows) -> NDArray[np.float32]:
         """Reads prompts of equal length: the logits [B, V] of the next tokens."""
         sizes = {"batch": len(prompts), "past": 0, "source": self.source_mask.shape[1]}
-        self.mask, self.cache = self.source_mask, {}
+        self.mask, self.cache, self.owners = self.source_mask, {}, list(range(len(prompts)))
         for tensor in self.model.past:
             name = _present(tensor.name)
-            empty = np.zeros(tensor.shape(sizes), dtype_name(tensor.dtype))
-            self.cache[tensor.name] = self.given.get(name, empty)
+            first = self.given.get(name)
+            self.cache[tensor.name] = (
+                np.zeros(tensor.shape(sizes), dtype_name(tensor.dtype)) if first is None else first
+            )
         return self.extend(prompts)
 
     def step(self, tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -102,9 +105,13 @@ class WritingDriver:
         return logits
 
     def select(self, rows: Sequence[int]) -> None:
-        """Keeps rows."""
-        self.mask = self.mask[list(rows)]
-        self.cache = {name: tensor[list(rows)] for name, tensor in self.cache.items()}
+        """Keeps rows; those that go on from one source share what was read of it."""
+        self.owners = [self.owners[row] for row in rows]
+        shared = memories(self.owners)
+        self.mask = self.source_mask[shared]
+        for name, tensor in self.cache.items():
+            remembered = _present(name) not in self.model.written
+            self.cache[name] = self.given[_present(name)][shared] if remembered else tensor[list(rows)]
 
     def hidden(self) -> NDArray[np.float32]:
         """The hidden states [R, T, D] of the last call."""
@@ -113,7 +120,7 @@ class WritingDriver:
     def coverage(self) -> NDArray[np.float32]:
         """How much attention each token of the source has had, [R, S]; 1 at padding."""
         found: NDArray[np.float32] = self.cache["past_state.coverage"].astype(np.float32)
-        found[self.mask == 0] = 1
+        found[self.source_mask[self.owners] == 0] = 1
         return found
 
 

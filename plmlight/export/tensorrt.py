@@ -27,6 +27,9 @@ to have added (Gelu, LayerNormalization, IsInf, Trilu, Mod; ``Attention`` since 
 
 NEWEST_OPSET = 23
 
+_ROWS = {"batch", "encoder_batch"}
+"""Axes that the length of the model says nothing about."""
+
 
 def lint(model: ir.Model) -> list[str]:
     """Looks for what TensorRT's parser would refuse.
@@ -104,7 +107,7 @@ def profile(spec: GraphSpec, ranges: Mapping[str, Range], max_length: int) -> di
     options = {}
     for bound in ("min", "opt", "max"):
         sizes: dict[str, int] = {axis: getattr(ranges[axis], bound) for axis in free}
-        sizes |= {axis: min(sizes[axis], spec.longest.get(axis, max_length)) for axis in free - {"batch"}}
+        sizes |= {axis: min(sizes[axis], spec.longest.get(axis, max_length)) for axis in free - _ROWS}
         for parts in spec.sums.values():  # an engine is built at these very shapes, so their sums must hold
             longest = max(parts, key=sizes.__getitem__)
             sizes[longest] -= max(0, sum(sizes[part] for part in parts) - max_length)

@@ -23,11 +23,11 @@ from plmlight.nn import (
     bias_of,
     build,
     config_of,
+    cross_mask,
     initialise,
     positions_of,
     scale_residuals,
     sees_causally,
-    sees_document,
     triangle,
     within_window,
 )
@@ -192,11 +192,8 @@ class GPT(Pretrained, Decoder):
         x = self.embed(input_ids, positions)  # [B, T, D]
         cross = None
         if memory_mask is not None and self.memory_dim is not None:
-            if attention_mask is None:
-                seen = (memory_mask > 0)[:, None, :].expand(-1, length, -1)  # [B, T, S]
-            else:
-                seen = sees_document(attention_mask[:, past:], memory_mask)
-            cross = Mask(bias_of(seen, x.dtype))
+            asking = None if attention_mask is None else attention_mask[:, past:]
+            cross = cross_mask(memory_mask, input_ids.numel(), asking, x.dtype)
         x, cache = self.stack(x, masks, positions, cache, memory, cross)
         return self.norm(x), cache
 

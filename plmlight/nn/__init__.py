@@ -11,6 +11,7 @@ from plmlight.nn.layer import TransformerLayer
 from plmlight.nn.masks import (
     Mask,
     bias_of,
+    cross_mask,
     positions_of,
     sees_causally,
     sees_document,
@@ -61,6 +62,7 @@ __all__ = [
     "cache_of",
     "class_path",
     "config_of",
+    "cross_mask",
     "initialise",
     "initialise_uniform",
     "initialise_xavier",

@@ -144,20 +144,40 @@ class CrossAttention(nn.Module):
         return key, value
 
     def forward(self, x: Tensor, remembered: KeyValue, mask: Mask) -> Tensor:
-        """Attends from ``x`` [B, T, D] to what `remember` gave; the mask is over [B, H, T, S]. Returns [B, T, D]."""
+        """Attends.
+
+        Args:
+            x: [R, T, D], where R is B or a multiple of it: then the rows of one memory are next to each other.
+            remembered: what `remember` gave, of B memories.
+            mask: over [B, H, R/B * T, S].
+
+        Returns:
+            [R, T, D].
+        """
         dropout = self.dropout if self.training else 0.0
-        out: Tensor = self.out(attend(self._ask(x), *remembered, mask, self.scale, dropout))
-        return out
+        out: Tensor = self.out(attend(self._ask(x, remembered[0].shape[0]), *remembered, mask, self.scale, dropout))
+        return out.reshape(x.shape)
 
     def weights(self, x: Tensor, key: Tensor, mask: Mask) -> Tensor:
-        """How the attention from ``x`` [B, T, D] spreads over the keys [B, H, S, D/H]: [B, H, T, S], rows sum to 1."""
-        scale = self.scale if self.scale is not None else self.head_dim**-0.5
-        scores = self._ask(x) @ key.mT * scale  # [B, H, T, S]
-        return torch.softmax(scores if mask.bias is None else scores + mask.bias, -1)
+        """How the attention spreads over the memory, as the mean over the heads.
 
-    def _ask(self, x: Tensor) -> Tensor:
-        query: Tensor = self.query(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, T, D/H]
-        return query
+        Args:
+            x: [R, T, D], as in `forward`.
+            key: [B, H, S, D/H], what `remember` gave.
+            mask: over [B, H, R/B * T, S].
+
+        Returns:
+            [R, T, S], rows sum to 1.
+        """
+        scale = self.scale if self.scale is not None else self.head_dim**-0.5
+        scores = self._ask(x, key.shape[0]) @ key.mT * scale  # [B, H, R/B * T, S]
+        weights = torch.softmax(scores if mask.bias is None else scores + mask.bias, -1)
+        return weights.mean(1).reshape(*x.shape[:2], key.shape[2])
+
+    def _ask(self, x: Tensor, memories: int) -> Tensor:
+        asking = x.reshape(memories, -1, x.shape[-1])  # [B, R/B * T, D]: a memory is read once for all its rows
+        query: Tensor = self.query(asking).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+        return query  # [B, H, R/B * T, D/H]
 
 
 def divided(d_model: int, num_heads: int) -> int:

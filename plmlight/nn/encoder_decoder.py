@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from plmlight.nn.masks import Mask, bias_of, sees_causally, sees_document, triangle
+from plmlight.nn.masks import Mask, bias_of, cross_mask, sees_causally, sees_document, triangle
 from plmlight.nn.roles import Cache, EncoderDecoder
 from plmlight.nn.stack import Stack
 
@@ -77,14 +77,11 @@ class StackedEncoderDecoder(EncoderDecoder):
         if visible is None and length > 1 and (past > 0 or bias is not None):
             visible = triangle(length, past + length, device)
         mask = Mask(causal=length > 1) if visible is None and bias is None else _mask(visible, bias, x.dtype)
-        memory_mask = None
+        cross = None
         if attention_mask is not None:
-            if decoder_attention_mask is None:
-                seen = (attention_mask > 0)[:, None, :].expand(-1, length, -1)  # [B, T, S]
-            else:
-                seen = sees_document(decoder_attention_mask[:, -length:], attention_mask)
-            memory_mask = Mask(bias_of(seen, x.dtype))
-        x, cache = self.decoder(x, [mask], None, cache, memory, memory_mask)
+            asking = None if decoder_attention_mask is None else decoder_attention_mask[:, past:]
+            cross = cross_mask(attention_mask, decoder_input_ids.numel(), asking, x.dtype)
+        x, cache = self.decoder(x, [mask], None, cache, memory, cross)
         return self.decoder_norm(x), cache
 
     def empty_cache(self, memory: Tensor) -> Cache:

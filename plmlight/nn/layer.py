@@ -64,7 +64,8 @@ class TransformerLayer(nn.Module):
                 place of the memory has had so far, as the mean over the heads.
             memory: [B, S, D_memory].
             memory_mask: of the attention to the memory.
-            remembered: the memory's keys and values, where they are known already; then ``memory`` is not read.
+            remembered: the memory's keys and values, where they are known already; then ``memory`` is not read. Rows
+                of ``x`` may share them; see `CrossAttention.forward`.
 
         Returns:
             [B, T, D], and ``past`` with the present in it; None where there was no ``past``.
@@ -81,7 +82,7 @@ class TransformerLayer(nn.Module):
                 remembered = self.cross_attention.remember(memory)
             if coverage:
                 weights = self.cross_attention.weights(inner, remembered[0], memory_mask or Mask())
-                coverage = (coverage[0] + weights.mean(1).sum(1),)  # [B, H, T, S] to [B, S]
+                coverage = (coverage[0] + weights.sum(1),)  # [B, T, S] to [B, S]
             inner = self.cross_attention(inner, remembered, memory_mask or Mask())
             x = self._after(x, inner, self.cross_attention_norm)
         inner = self.feed_forward(self._before(x, self.feed_forward_norm))

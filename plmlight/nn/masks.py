@@ -57,6 +57,27 @@ def sees_document(query_mask: Tensor, key_mask: Tensor) -> Tensor:
     return (query_mask[:, :, None] == key_mask[:, None, :]) & (key_mask[:, None, :] > 0)
 
 
+def cross_mask(attention_mask: Tensor, queries: int, query_mask: Tensor | None, dtype: torch.dtype) -> Mask:
+    """The mask of an attention to a memory.
+
+    Args:
+        attention_mask: [B, S], of the memory: 0 is padding, k >= 1 the number of the document.
+        queries: R * T of all rows, where R is B or a multiple of it, as several rows may share a memory.
+        query_mask: [R, T], likewise: each document of the queries sees the memory's one of its number; None where all
+            see all of it.
+        dtype: of the scores.
+
+    Returns:
+        A mask with a bias [B, 1, R/B * T, S].
+    """
+    memories = attention_mask.shape[0]
+    if query_mask is None:
+        visible = (attention_mask > 0)[:, None, :].expand(-1, queries // memories, -1)
+    else:
+        visible = sees_document(query_mask.reshape(memories, -1), attention_mask)
+    return Mask(bias_of(visible, dtype))
+
+
 def square_mask(attention_mask: Tensor, dtype: torch.dtype) -> Mask:
     """The mask of an encoder's attention to itself.
 

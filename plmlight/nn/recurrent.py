@@ -311,13 +311,16 @@ class AttentionalDecoder(nn.Module):
         Args:
             x: [B, T, D].
             state: of the LSTM, with input feeding the last vector [B, D] that came out, and the coverage [B, S].
-            remembered: of the memory; see `GlobalAttention.remember`.
+            remembered: of the memory; see `GlobalAttention.remember`. Rows next to each other may share one.
             bias: [B, 1, S], added to the scores of the attention.
             valid: [B, T], true at tokens, false at padding, which changes no state; None where all are tokens.
 
         Returns:
             What comes out [B, T, D], and the state after the last token.
         """
+        # a loop in a graph cannot be traced where its rows share a memory: each gets its own
+        remembered = _each(remembered[0], x.shape[0]), _each(remembered[1], x.shape[0])
+        bias = None if bias is None else _each(bias, x.shape[0])
         if self.input_feeding:
             return self._loop(x, state, remembered, bias, valid)
         inner, new = self.lstm(x, valid, state[:-1])
@@ -369,6 +372,11 @@ def _scan(
 
     after, out = scan(body, list(state), list(steps))
     return tuple(after), out
+
+
+def _each(memory: Tensor, rows: int) -> Tensor:
+    """[B, S, D] of memories as [R, S, D] of rows, of which those of one memory are next to each other."""
+    return memory[:, None].expand(-1, rows // memory.shape[0], -1, -1).reshape(rows, *memory.shape[1:])
 
 
 def _rows(x: Tensor, index: Tensor) -> Tensor:

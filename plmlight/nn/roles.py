@@ -290,7 +290,9 @@ class EncoderDecoder(Network):
         Args:
             decoder_input_ids: [B, T], int64.
             memory: [B, S, D], what `encode` returned; a cache holds what is needed of it, and then it is not read.
-            attention_mask: [B, S], of the memory.
+            attention_mask: [B, S], of the memory. It and what the cache remembers of the memory may be of fewer rows
+                than all else, of which theirs are a divisor: then the rows that go on from one memory, next to each
+                other and as many for each, share it.
             cache: what this returned for the P tokens before, or `empty_cache`; None to keep no cache.
             decoder_attention_mask: [B, P+T]; see `forward`.
 

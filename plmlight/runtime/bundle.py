@@ -10,7 +10,7 @@ from typing import Any
 
 from plmlight.text import file_hash, nearest
 
-FORMAT = 1
+FORMAT = 2
 """The version of the manifest that this runtime reads."""
 
 _REQUIRED = ("format", "task", "graphs", "default_graph", "tokenizer", "max_length")
@@ -71,7 +71,7 @@ def read_bundle(folder: str | Path) -> Bundle:
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"{folder / 'manifest.json'}: format {manifest.get('format')!r} is not known here, which reads {FORMAT}: "
-            f"the bundle was written by plmlight {manifest.get('plmlight', '?')}"
+            f"the bundle was written by plmlight {manifest.get('plmlight', '?')}; export it again"
         )
     lacks = [key for key in _REQUIRED if key not in manifest]
     if lacks:

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime import OrtValue
 
+from plmlight.decoding.model import memories
 from plmlight.runtime.providers import PROVIDERS
 
 _TYPES: dict[str, np.dtype] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
@@ -18,8 +19,7 @@ COVERAGE = "past_state.coverage"
 class SequenceGraph:
     """A `plmlight.decoding.SequenceModel` on such graphs.
 
-    What the encoder computed for the sources stays where it is from step to step, and rows of one source share it only
-    where they are one row: a beam's rows each have a copy, which is made when the beam opens and when a source leaves.
+    What the encoder computed for a source stays where it is from step to step, and the rows of a beam share it.
 
     Args:
         encoder: the session that reads.
@@ -113,7 +113,8 @@ class Writing:
         if len(prompts) != len(self._source_mask) or len({len(prompt) for prompt in prompts}) != 1:
             raise ValueError(f"{len(self._source_mask)} sources need as many prompts of one length")
         graph, (rows, source) = self._graph, self._source_mask.shape
-        self._owners, self._mask = np.arange(rows), self._source_mask
+        self._owners = self._memories = list(range(rows))
+        self._mask = self._source_mask
         self._remembered = [self._given[present(name)] for name in graph.remembered]
         self._changing = [self._given.get(present(name)) or graph.empty(name, rows, source) for name in graph.changing]
         self._rows = 0
@@ -132,13 +133,14 @@ class Writing:
     def select(self, rows: Sequence[int]) -> None:
         """See `plmlight.decoding.LanguageModel.select`; only what moves is copied."""
         places = np.asarray(rows, np.int64)
-        owners = self._owners[places]
-        if not np.array_equal(owners, self._owners):
+        self._owners = [self._owners[row] for row in rows]
+        before, self._memories = self._memories, memories(self._owners)
+        if self._memories != before:
             # of the keys and values of a source that stays where it was nothing changes, whichever beam goes on
-            self._mask = np.ascontiguousarray(self._source_mask[owners])
-            self._remembered = [self._taken(value, places) for value in self._remembered]
+            asked = np.asarray(self._memories, np.int64)
+            self._mask = np.ascontiguousarray(self._source_mask[asked])
+            self._remembered = [self._taken(self._given[present(name)], asked) for name in self._graph.remembered]
             self._rows = 0
-        self._owners = owners
         self._changing = [self._moved(value, places) for value in self._changing]
 
     def coverage(self) -> np.ndarray:
@@ -150,7 +152,7 @@ class Writing:
         if COVERAGE not in self._graph.changing:
             raise ValueError(f"the graph has no input {COVERAGE!r}: it does not sum its attention to the source")
         found = self._changing[self._graph.changing.index(COVERAGE)].numpy()
-        return np.where(self._mask == 0, np.float32(1), found)
+        return np.where(self._source_mask[self._owners] == 0, np.float32(1), found)
 
     def hidden(self) -> np.ndarray:
         """See `plmlight.decoding.Revealing.hidden`."""

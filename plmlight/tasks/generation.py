@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from plmlight.decoding.model import memories
 from plmlight.nn import Cache, is_remembered
 
 if TYPE_CHECKING:  # a task may decode in validation, and so import this
@@ -115,10 +116,12 @@ class TorchWriter:
         self.max_length: int | None = task.network.target_max_length
         self._memory, self._source_mask = memory, mask
         self._remembered = [is_remembered(name) for name in task.network.cache_names()]
+        self._begun: Cache = ()  # the cache before anything was written
         self._cache: Cache = ()
         self._mask: Tensor | None = None
         self._memory_mask = mask
         self._sources: list[int] = []  # the source of each row
+        self._memories: list[int] = []  # the sources that the cache remembers, which rows may share
         self._hidden: Tensor | None = None
 
     @torch.inference_mode()
@@ -131,9 +134,9 @@ class TorchWriter:
         if len(prompts) != len(self._memory):
             raise ValueError(f"{len(self._memory)} sources came with {len(prompts)} prompts")
         ids, self._mask = _pad_left(prompts, self.task.network.pad_token_id, self._memory.device)
-        self._cache = self.task.network.empty_cache(self._memory)
+        self._begun = self._cache = self.task.network.empty_cache(self._memory)
         self._memory_mask = self._source_mask
-        self._sources = list(range(len(prompts)))
+        self._sources = self._memories = list(range(len(prompts)))
         return self._write(ids)
 
     @torch.inference_mode()
@@ -146,16 +149,19 @@ class TorchWriter:
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
-        """Makes the batch consist of these rows; what belongs to their sources stays where those stay the same."""
+        """Makes the batch consist of these rows; what is remembered of a source lies there once for all its beams."""
         index = torch.tensor(rows, dtype=torch.int64, device=self._memory.device)
-        sources = [self._sources[row] for row in rows]
-        moved, self._sources = sources != self._sources, sources
+        self._sources = [self._sources[row] for row in rows]
+        before, self._memories = self._memories, memories(self._sources)
+        cache = list(self._cache)
+        if self._memories != before:
+            asked = torch.tensor(self._memories, dtype=torch.int64, device=self._memory.device)
+            cache = [tensor.index_select(0, asked) for tensor in self._begun]
+            self._memory_mask = None if self._source_mask is None else self._source_mask.index_select(0, asked)
         self._cache = tuple(
-            tensor if remembered and not moved else tensor.index_select(0, index)
-            for tensor, remembered in zip(self._cache, self._remembered, strict=True)
+            stays if remembered else tensor.index_select(0, index)
+            for tensor, stays, remembered in zip(self._cache, cache, self._remembered, strict=True)
         )
-        if moved and self._memory_mask is not None:
-            self._memory_mask = self._memory_mask.index_select(0, index)
         if self._mask is not None:
             self._mask = self._mask.index_select(0, index)
 
@@ -174,7 +180,7 @@ class TorchWriter:
         if _COVERAGE not in names:
             raise ValueError(f"{type(self.task.network).__name__} does not sum its attention to the source")
         coverage = self._cache[names.index(_COVERAGE)]
-        return coverage if self._memory_mask is None else coverage.masked_fill(self._memory_mask == 0, 1.0)
+        return coverage if self._source_mask is None else coverage.masked_fill(self._source_mask[self._sources] == 0, 1)
 
     def _write(self, ids: Tensor) -> Tensor:
         # the memory is not read, as the cache holds what is needed of it

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, processors
 import plmlight
 from plmlight import GPT, CausalLM, Seq2Seq
 from plmlight.decoding import DecodingOptions, Hypothesis, generate, stream, with_end
+from plmlight.decoding.model import memories
 from plmlight.tasks import TorchLanguageModel, TorchSequenceModel
 from tests.decoding.models import Scripted, hashed, tiny_t5
 
@@ -144,6 +145,31 @@ def test_the_coverage_of_a_network_is_the_attention_of_its_rows(t5: tuple[Any, T
         torch.testing.assert_close(writer.coverage()[row, :size], alone.coverage()[0], atol=1e-5, rtol=1e-5)
         assert alone.coverage()[0].sum() == pytest.approx(3)
         assert (writer.coverage()[row, size:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [([0, 0, 1, 1], [0, 1]), ([2], [2]), ([1, 1], [1]), ([0, 0, 1], [0, 0, 1]), ([0, 1, 0, 1], [0, 1, 0, 1])],
+)
+def test_rows_share_a_memory_where_all_have_as_many(sources: list[int], expected: list[int]) -> None:
+    assert memories(sources) == expected
+
+
+def test_rows_that_share_a_memory_write_what_they_write_alone(t5: tuple[Any, TorchSequenceModel]) -> None:
+    _, model = t5
+    writer = model.read(SOURCES)
+    writer.start([[0]] * len(SOURCES))
+    answers = [(source, [0]) for source in range(len(SOURCES))]
+    for rows, tokens in (
+        ([0, 0, 1, 1, 2, 2, 3, 3], [5, 6, 7, 8, 9, 10, 11, 12]),
+        ([1, 0, 5, 5, 6, 7], [13, 14, 15, 16, 17, 18]),  # a source left
+        ([0, 1, 2, 5], [19, 20, 21, 22]),  # no two have as many
+    ):
+        writer.select(rows)
+        found = writer.step(tokens)
+        answers = [(answers[row][0], [*answers[row][1], token]) for row, token in zip(rows, tokens, strict=True)]
+        alone = [model.read([SOURCES[source]]).start([answer])[0] for source, answer in answers]
+        torch.testing.assert_close(found, torch.stack(alone), atol=1e-5, rtol=1e-5)
 
 
 def diverse_reference(score: Any, beams: int, groups: int, penalty: float, steps: int) -> list[tuple[int, ...]]:

@@ -222,7 +222,7 @@ def test_recipe_exports_within_its_limits(name: str, tmp_path: Path) -> None:
 
 def test_profiles_stay_within_the_lengths_of_source_and_target() -> None:
     spec = sequence_graphs(transformer(), torch.float32)["portable"]
-    ranges = {axis: Range(1, 9, 999) for axis in ("batch", "source", "sequence", "past")}
+    ranges = {axis: Range(1, 9, 999) for axis in ("batch", "encoder_batch", "source", "sequence", "past")}
     (options,) = profiles(spec, {"go_on": ranges}, 20).values()
     shapes = dict(item.split(":") for item in options["trt_profile_max_shapes"].split(","))
     assert shapes["encoder_attention_mask"] == "999x61"

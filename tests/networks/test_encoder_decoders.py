@@ -99,6 +99,26 @@ def test_packed_documents_do_not_see_each_other(kind: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("padded", [False, True])
+@torch.no_grad()
+def test_rows_that_share_a_memory_are_as_rows_with_one_each(kind: str, padded: bool) -> None:
+    made, (source, _), (_, target) = network(kind), texts(), texts(6)
+    mask, seen = torch.ones_like(source), torch.ones_like(target) if padded else None
+    mask[1, 5:] = 0
+    if seen is not None:
+        seen[4, :3] = 0
+    each = [tensor.repeat_interleave(2, 0) for tensor in made.empty_cache(made.encode(source, mask))]
+    wanted, _ = made.decode(target, None, mask.repeat_interleave(2, 0), tuple(each), seen)
+    shared = [one[::2] if is_remembered(name) else one for name, one in zip(made.cache_names(), each, strict=True)]
+    found, cache = made.decode(target, None, mask, tuple(shared), seen)
+    assert_close(found, wanted)
+    assert cache is not None
+    for name, before, after in zip(made.cache_names(), shared, cache, strict=True):
+        assert len(after) == (3 if is_remembered(name) else 6)
+        assert before is after or not is_remembered(name)
+
+
+@every
 @torch.no_grad()
 def test_a_cache_changes_nothing(kind: str) -> None:
     made, (source, target) = network(kind), texts()

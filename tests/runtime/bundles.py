@@ -174,7 +174,7 @@ def make_bundle(folder: Path, buffer: str | int = "buffer", **changes: Any) -> P
     in_place_graph(folder / "model_in_place.onnx", buffer)
     byte_tokenizer().save(str(folder / "tokenizer.json"))
     manifest = {
-        "format": 1,
+        "format": 2,
         "plmlight": "0.1.0",
         "task": "CausalLM",
         "provider": "cpu",
