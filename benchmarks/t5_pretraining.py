@@ -85,7 +85,7 @@ def tested(folder: Path, files: dict[str, Path]) -> float:
     report = folder / "test.json"
     run("evaluate", folder / "last.ckpt", "--data", files["test"], "--metrics", "exact_match", "--output", report)
     found = json.loads(report.read_text())
-    return float(found["metrics"]["exact_match"]["value"])
+    return float(found["values"]["exact_match"]["value"])
 
 
 def run(*words: object) -> None:

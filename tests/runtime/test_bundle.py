@@ -72,8 +72,8 @@ def test_a_bundle_without_verdict_is_refused(copy: Path) -> None:
 
 
 def test_an_unknown_format_is_refused(copy: Path) -> None:
-    rewrite(copy, format=2)
-    with pytest.raises(ValueError, match=r"manifest.json: format 2 is not known here, which reads 1"):
+    rewrite(copy, format=99)
+    with pytest.raises(ValueError, match=r"manifest.json: format 99 is not known here, which reads 2"):
         runtime.load(copy)
 
 
