@@ -169,7 +169,8 @@ class _Batch:
 
     def _start(self) -> None:
         self.logits = self.model.start([searches[0].rows[0].prompt for searches in self.prompts])
-        self._check(int(self.logits.shape[-1]))
+        for search in self.live:  # as soon as the vocabulary is known
+            search.rows[0].options.check_vocabulary(int(self.logits.shape[-1]))
         repeats = [index for index, searches in enumerate(self.prompts) for _ in searches]
         if len(repeats) > len(self.prompts):
             self._repeats = repeats
@@ -195,21 +196,6 @@ class _Batch:
         if self._repeats is None:
             return values
         return array_namespace(values).stack([values[index, ...] for index in self._repeats])
-
-    def _check(self, vocab_size: int) -> None:
-        """Refuses what the model can not do, as soon as its vocabulary is known.
-
-        Raises:
-            ValueError: naming the option.
-        """
-        for search in (search for searches in self.prompts for search in searches):
-            options = search.rows[0].options
-            for name in ("num_beams", "forced_bos_token_id", "forced_eos_token_id"):
-                value = getattr(options, name)
-                if value is not None and value > vocab_size - (name != "num_beams"):
-                    raise ValueError(f"{name} {value} is beyond the vocabulary of {vocab_size} tokens")
-            if (most := max(options.suppress_tokens, default=0)) >= vocab_size:
-                raise ValueError(f"suppress_tokens {most} is beyond the vocabulary of {vocab_size} tokens")
 
 
 def _search(row: Row, key: tuple[int, int, int]) -> Search:

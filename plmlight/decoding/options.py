@@ -165,6 +165,22 @@ class DecodingOptions:
         if self.temperature:
             raise ValueError("contrastive search does not sample: leave out temperature, or penalty_alpha")
 
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Refuses what a model of this vocabulary can not do.
+
+        Args:
+            vocab_size: V, of what is written.
+
+        Raises:
+            ValueError: naming the option.
+        """
+        for name in ("num_beams", "forced_bos_token_id", "forced_eos_token_id"):
+            value = getattr(self, name)
+            if value is not None and value > vocab_size - (name != "num_beams"):
+                raise ValueError(f"{name} {value} is beyond the vocabulary of {vocab_size} tokens")
+        if (most := max(self.suppress_tokens, default=0)) >= vocab_size:
+            raise ValueError(f"suppress_tokens {most} is beyond the vocabulary of {vocab_size} tokens")
+
     @cached_property
     def samples(self) -> bool:
         """Whether tokens are drawn at random."""

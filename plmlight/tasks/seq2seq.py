@@ -117,9 +117,8 @@ class Seq2Seq(Task):
         super().check_ready()
         if not self._writes:
             return
-        beams, rows = self.decoding_options().num_beams, self.network.target_vocab_size
-        if beams > rows:  # now, and not when a validation begins to decode
-            raise ValueError(f"num_beams {beams} is beyond the vocabulary of {rows} tokens")
+        # now, and not when a validation begins to decode
+        self.decoding_options().check_vocabulary(self.network.target_vocab_size)
         if self.tokenizer is None:
             wanted = f"the metrics {', '.join(self.metrics)}" if self.metrics else "show_samples"
             raise ValueError(f"{type(self).__name__} needs a tokenizer for {wanted}: set the task's tokenizer")
