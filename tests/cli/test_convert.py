@@ -31,7 +31,9 @@ def test_encoders_there_and_back(architecture: str, tmp_path: Path, capsys: pyte
     tokenizer = train_tokenizer(["the cat sat on the mat"] * 9, "wordpiece", 60)
     save_tokenizer(tokenizer, tmp_path / "theirs")
     assert main(["convert", str(tmp_path / "theirs"), "--output", str(tmp_path / "x.ckpt")]) == 0
-    task = "SentenceEmbedding" if family_of(architecture) + "Model" == architecture else "MaskedLM"
+    task = {family_of(architecture) + "Model": "SentenceEmbedding", "XLNetLMHeadModel": "PermutationLM"}.get(
+        architecture, "MaskedLM"
+    )
     assert f"x.ckpt: {task} with " in capsys.readouterr().out
     assert main(["convert", str(tmp_path / "x.ckpt"), "--output", str(tmp_path / "back")]) == 0
     written = capsys.readouterr().out
