@@ -37,7 +37,9 @@ def train_tokenizer(
     - ``bpe``: BPE over characters (Sennrich et al. 2016, arXiv:1508.07909), spaces as "▁" as in SentencePiece.
       `<|endoftext|>` is id 0, `<unk>` 1.
     - ``wordpiece``: BERT's (Devlin et al. 2019, arXiv:1810.04805): `[PAD] [UNK] [CLS] [SEP] [MASK]` are ids 0 to 4.
-    - ``unigram``: the unigram language model (Kudo 2018, arXiv:1804.10959) of T5 and XLNet; `<pad> </s> <unk>`: 0 to 2.
+    - ``unigram``: the unigram language model (Kudo 2018, arXiv:1804.10959) of T5 and XLNet, which keeps line ends as
+      tokens; `<pad> </s> <unk>`: 0 to 2. In ``albert``, ``xlnet`` and ``t5`` all white space is one space, as in the
+      published ones.
     - ``character``: each character is a token, the most frequent if there are too many. `<|endoftext|>` 0, `<unk>` 1.
     - ``byte``: the 256 bytes, and `<|endoftext|>` as id 0.
     - ``word``: each word (letters, digits and ``_``, with apostrophes within) is a token, the most frequent first; what
@@ -49,8 +51,8 @@ def train_tokenizer(
     - ``xlm``: ``bpe`` with XLM's tokens (Conneau and Lample 2019, arXiv:1901.07291), of which `<special1>` is the mask:
       `<s> </s> <pad> <unk> <special0> <special1>` are ids 0 to 5, and texts stand as `<s> A </s> B </s>`.
     - ``xlnet``: ``unigram`` for a permutation language model (Yang et al. 2019, arXiv:1906.08237), with XLNet's
-      normaliser, and all white space one space as in the published one: `<unk> <s> </s> <cls> <sep> <pad> <mask>
-      <eod> <eop>` are ids 0 to 8, and texts stand as `A <sep> B <sep> <cls>`.
+      normaliser: `<unk> <s> </s> <cls> <sep> <pad> <mask> <eod> <eop>` are ids 0 to 8, and texts stand as
+      `A <sep> B <sep> <cls>`.
     - ``t5``: ``unigram`` for text to text (Raffel et al. 2020, arXiv:1910.10683): `<pad> </s> <unk>` are ids 0 to 2,
       the last hundred the sentinels `<extra_id_99>` to `<extra_id_0>`, and texts stand as `A </s> B </s>`.
 
@@ -158,7 +160,7 @@ def _wordpiece(documents: Iterable[str], vocab_size: int, lowercase: bool, min_f
 
 def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
     normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
-    tokenizer = _unigram_model(documents, vocab_size, normalizer, ["<pad>", "</s>", "<unk>"])
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, ["<pad>", "</s>", "<unk>"], by_word=False)
     wrap(tokenizer, None, "</s>")
     return tokenizer
 
@@ -171,7 +173,7 @@ def _unigram_model(
     last: Sequence[str] = (),
     *,
     spaces: bool = False,
-    by_word: bool = False,
+    by_word: bool = True,
 ) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizer
@@ -270,7 +272,7 @@ def _xlm(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequen
 def _xlnet(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
     normalizer = normalizers.Sequence([*albert_normalizers(lowercase, keep_accents=False), normalizers.NFKC()])
     special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
-    tokenizer = _unigram_model(documents, vocab_size, normalizer, special, spaces=True, by_word=True)
+    tokenizer = _unigram_model(documents, vocab_size, normalizer, special, spaces=True)
     wrap_xlnet(tokenizer)
     return tokenizer
 

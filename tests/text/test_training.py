@@ -121,7 +121,13 @@ def test_xlnets_tokens_stand_at_the_end() -> None:
     assert tokenizer.decode(tokenizer.encode("quick <mask> fox <eop> <eod>").ids).split() == ["quick", "fox"]
     assert cls_stands_last(tokenizer)
     assert not cls_stands_last(train_tokenizer(TEXT, "albert", 300))
-    assert tokenizer.encode(" quick\n\n  fox ").ids == tokenizer.encode("quick fox").ids
+
+
+@pytest.mark.parametrize("kind", ["albert", "xlnet", "t5"])
+def test_white_space_is_one_space_where_the_published_tokenizers_have_it_so(kind: TokenizerKind) -> None:
+    tokenizer = train_tokenizer(TEXT, kind, 300)
+    assert tokenizer.encode(" quick\n\n  fox\t").ids == tokenizer.encode("quick fox").ids
+    assert not any("\n" in token for token in tokenizer.get_vocab())
 
 
 def test_t5_has_its_tokens_and_its_sentinels_last() -> None:
