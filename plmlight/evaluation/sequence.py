@@ -126,9 +126,11 @@ def measure_generation(
         statistics |= text_statistics(metric, hypotheses, references)
     facts = {"pairs": len(pairs), "tokens written": sum(len(found[0].token_ids) for found in answers)}
     if model.task is not None:
-        losses, counts = _losses(model.task, model.generator, pairs, settings, batch_size)
+        targets, cut = cut_targets(model.generator, references)
+        losses = _losses(model.task, model.generator, [source for source, _ in pairs], targets, settings, batch_size)
+        counts = np.array([len(target) for target in targets])
         statistics |= {"loss": ratio(losses, counts, 1.0), "perplexity": ratio(losses, counts)}
-        facts["tokens scored"] = int(counts.sum())
+        facts |= {"tokens scored": int(counts.sum())} | ({"references cut to be scored": cut} if cut else {})
     texts = [
         {"source": source, "hypothesis": hypothesis, "reference": reference}
         for (source, reference), hypothesis in zip(pairs, hypotheses, strict=True)
@@ -188,29 +190,40 @@ def _of_dialogues(form: TextForm, names: Sequence[str]) -> bool:
     return form.history > 0 and all(named_kind(name) in ("text", "jsonl") for name in names)
 
 
+def cut_targets(generator: SequenceGenerator, references: Sequence[str]) -> tuple[list[list[int]], int]:
+    """References as a model can score them.
+
+    Args:
+        generator: whose tokenizer is used, and whose length holds.
+        references: texts.
+
+    Returns:
+        Their tokens, with what stands around a text, and how many of them were cut, before their end, to fit.
+    """
+    opening, closing = frame(generator.target_tokenizer)
+    most = generator.model.max_length
+    room = None if most is None else max(0, most - len(opening) - len(closing))
+    inner = [generator.target_tokenizer.encode(text, add_special_tokens=False).ids for text in references]
+    cut = sum(room is not None and len(ids) > room for ids in inner)
+    return [[*opening, *ids[:room], *closing] for ids in inner], cut
+
+
 @torch.inference_mode()
 def _losses(
     task: Seq2Seq,
     generator: SequenceGenerator,
-    pairs: Sequence[tuple[str, str]],
+    texts: Sequence[str],
+    targets: Sequence[Sequence[int]],
     settings: Generation,
     batch_size: int,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The summed loss of each reference in nats, and its tokens, the end included."""
+) -> NDArray[np.float64]:
+    """The summed loss of each target in nats, its end included."""
     options = dataclasses.replace(generator.options, **settings.decoding)
-    opening, closing = frame(generator.target_tokenizer)
     sources = [
-        generator.fit(number, generator.encode(source, settings.prefix), options)
-        for number, (source, _) in enumerate(pairs)
+        generator.fit(number, generator.encode(text, settings.prefix), options) for number, text in enumerate(texts)
     ]
-    targets = [
-        [*opening, *generator.target_tokenizer.encode(text, add_special_tokens=False).ids, *closing][
-            : generator.model.max_length
-        ]
-        for _, text in pairs
-    ]
-    losses = np.zeros(len(pairs))
-    order = sorted(range(len(pairs)), key=lambda place: -len(sources[place]) - len(targets[place]))
+    losses = np.zeros(len(targets))
+    order = sorted(range(len(targets)), key=lambda place: -len(sources[place]) - len(targets[place]))
     device = task.head.weight.device
     for first in range(0, len(order), batch_size):
         places = order[first : first + batch_size]
@@ -220,7 +233,7 @@ def _losses(
         logits = task(ids, task.shift_right(labels), mask)["logits"].float()  # [B, T, V]
         found = F.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")  # [B, T]
         losses[places] = found.double().sum(1).cpu().numpy()
-    return losses, np.array([len(target) for target in targets])
+    return losses
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from plmlight import Seq2Seq, Transformer
 from plmlight.decoding import SequenceGenerator
 from plmlight.evaluation import Bootstrap, Generation, Opened, Settings, Writer, estimate, evaluate
-from plmlight.evaluation.sequence import text_statistics
+from plmlight.evaluation.sequence import cut_targets, text_statistics
 from plmlight.metrics import text_metrics
 from plmlight.tasks import TorchSequenceModel
 from plmlight.text import frame, train_tokenizer
@@ -98,6 +98,22 @@ def test_the_loss_is_that_of_each_reference_alone(model: Opened, files: list[str
     result = evaluate(model, files, settings)
     assert result["values"]["loss"]["value"] == pytest.approx(total / count, rel=1e-5)
     assert result["counts"]["tokens scored"] == count
+
+
+def test_a_reference_beyond_the_models_length_is_cut_before_its_end_and_counted(model: Opened, tmp_path: Path) -> None:
+    long = " ".join(["a dog runs over the bridge"] * 20)
+    (tmp_path / "test.tsv").write_text(f"ein Hund rennt\t{long}\nein Hund\ta dog\n")
+    settings = Settings(
+        generation=Generation(decoding={"max_new_tokens": 2}), bootstrap=Bootstrap(samples=0), batch_size=5
+    )
+    counts = evaluate(model, str(tmp_path / "test.tsv"), settings)["counts"]
+    assert isinstance(model.model, Writer)
+    short = len(model.model.generator.tokenizer.encode("a dog").ids)
+    assert counts["references cut to be scored"] == 1
+    assert counts["tokens scored"] == 40 + short
+    targets, cut = cut_targets(model.model.generator, [long, "a dog"])
+    assert targets[0][-1] == targets[1][-1] == model.model.generator.options.eos_token_id
+    assert cut == 1
 
 
 def test_a_model_without_torch_has_no_loss(model: Opened, files: list[str], tokenizer: Tokenizer) -> None:
