@@ -10,8 +10,8 @@ from plmlight.data.mapped import Mapped
 from plmlight.data.rows import Form, Rows, row_form, shortened
 from plmlight.text import train_tokenizer
 
-BERT = Form(2, (3,), 0, 3, 0)
-ROBERTA = Form(2, (3, 3), 0, 3, 0)
+BERT = Form((2,), (3,), 0, (3,), 0)
+ROBERTA = Form((2,), (3, 3), 0, (3,), 0)
 LENGTHS = [[5, 9, 3, 8, 30, 2, 2], [7], [4, 4], [1, 1, 1, 20, 6, 9, 3, 5, 7, 2]] * 20
 
 
