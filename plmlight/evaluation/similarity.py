@@ -16,6 +16,7 @@ from plmlight.decoding import TextEmbedder
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.significance import Statistic
 from plmlight.text import nearest
+from plmlight.text.vectors import is_number
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -109,20 +110,12 @@ def _places(path: Path, header: Sequence[str], columns: Columns) -> tuple[list[i
     """The places of the three columns, and how many rows the header takes."""
     if all(name.isdigit() and int(name) > 0 for name in columns.names):
         return [int(name) - 1 for name in columns.names], 0
-    if columns == Columns() and len(header) == 3 and _is_number(header[2]):
+    if columns == Columns() and len(header) == 3 and is_number(header[2]):
         return [0, 1, 2], 0
     for name in columns.names:
         if name not in header:
             raise ValueError(f"{path}:1: there is no column {name!r}{nearest(name, header)}")
     return [list(header).index(name) for name in columns.names], 1
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _records(path: Path, lines: Sequence[str], columns: Columns) -> list[tuple[int, list[str]]]:

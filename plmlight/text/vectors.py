@@ -130,7 +130,7 @@ def _read_text(handle: IO[str], path: Path) -> Vectors:
         try:
             rows.append(np.array(values, dtype=np.float32))
         except ValueError:
-            wrong = next(value for value in values if not _is_number(value))
+            wrong = next(value for value in values if not is_number(value))
             raise ValueError(f"{path}:{number}: {wrong!r} is not one of {width} numbers") from None
         if word in seen:
             raise ValueError(f"{path}:{number}: the word {word!r} stands there a second time")
@@ -148,7 +148,8 @@ def _with(first: str, rest: IO[str]) -> Any:
     yield from rest
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a field of a line is a number, and not a word."""
     try:
         float(text)
     except ValueError:
