@@ -8,6 +8,7 @@ from . import tasks as tasks
 from .data import Cooccurrences as Cooccurrences
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
+from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus
 from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
@@ -52,6 +53,7 @@ from .tasks import PermutationLM as PermutationLM
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SpanCorruptionLM as SpanCorruptionLM
+from .tasks import TextClassification as TextClassification
 from .tasks import WordVectorModel as WordVectorModel
 
 __version__: str

@@ -119,6 +119,12 @@ class TrainingCLI(LightningCLI):
             compute_fn=lambda data: getattr(data, "target_vocab_size", None),
             apply_on="instantiate",
         )
+        parser.link_arguments(
+            "data",
+            "model.init_args.labels",
+            compute_fn=lambda data: getattr(data, "labels", None),
+            apply_on="instantiate",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""

@@ -59,6 +59,7 @@ def link_data(config: Namespace, task: Task | None) -> None:
     data = config.data.get("init_args")
     if data is None:
         return
+    _link_tokenizer(config)
     _link_order(config, task)
     if "form" in data:
         data.form = _form(config, task, data.form)
@@ -76,6 +77,17 @@ def link_data(config: Namespace, task: Task | None) -> None:
                 f"{pair_objective.pairs}: leave it out"
             )
         data.pairs = pair_objective.pairs
+
+
+def _link_tokenizer(config: Namespace) -> None:
+    """Lets the data read text as the folder's model did that the network comes from, where nothing else was given."""
+    data, network = config.data.init_args, _arguments(config.get("model"), "network")
+    folder = None if network is None or "vocab_size" in network else network.get("folder")
+    if folder is None or "tokenizer" not in data or data.tokenizer is not None:
+        return
+    tokenizer = _tokenizer_at(fetch(folder))
+    if tokenizer is not None:
+        data.tokenizer = _written(tokenizer)
 
 
 def _link_order(config: Namespace, task: Task | None) -> None:

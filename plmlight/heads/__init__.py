@@ -1,5 +1,6 @@
 from plmlight.heads.adaptive import AdaptiveHead
 from plmlight.heads.backoff import BackoffHead
+from plmlight.heads.classification import ClassificationHead
 from plmlight.heads.cross_entropy import chunked_cross_entropy
 from plmlight.heads.lm import LMHead
 from plmlight.heads.masked_lm import MaskedLMHead
@@ -10,6 +11,7 @@ __all__ = [
     "AdaptiveHead",
     "AdaptiveSoftmax",
     "BackoffHead",
+    "ClassificationHead",
     "LMHead",
     "MaskedLMHead",
     "PairHead",

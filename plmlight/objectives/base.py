@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -12,7 +13,7 @@ from plmlight.heads import AdaptiveHead, BackoffHead, LMHead
 from plmlight.nn import Configured
 from plmlight.objectives.keyed_random import KeyedRandom
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 """``input_ids``, ``attention_mask``, ``labels`` [B, T] int64 (-100 is no label), ``sample_ids`` [B], ``epoch`` [], and
 what a task adds. For encoders the data may give ``token_type_ids`` (segments or languages), ``position_ids`` (where
 they restart within a row) and ``word_starts`` (1 where a word begins) [B, T], ``pair_labels`` [B] (0: a true pair)."""

@@ -4,21 +4,25 @@ from plmlight.tasks.causal_lm import CausalLM
 from plmlight.tasks.checkpoint import task_from_checkpoint
 from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
 from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
+from plmlight.tasks.labelled import LabelledTask
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
+from plmlight.tasks.text_classification import TextClassification
 from plmlight.tasks.word_vectors import WordVectorModel
 
 __all__ = [
     "Carried",
     "CausalLM",
+    "LabelledTask",
     "MaskedLM",
     "PermutationLM",
     "SentenceEmbedding",
     "Seq2Seq",
     "SpanCorruptionLM",
     "Task",
+    "TextClassification",
     "TorchEmbeddingModel",
     "TorchLanguageModel",
     "TorchMaskedModel",

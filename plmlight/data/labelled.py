@@ -1,0 +1,187 @@
+"""What all data with labels shares: files become examples, examples rows, rows batches of similar length."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from plmlight.data.base import Files, Stage, TokenData
+from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
+from plmlight.data.examples import ExampleSamples, Row
+from plmlight.data.loader import EpochLoader, SampleLoader
+from plmlight.data.readers import Piece
+from plmlight.data.sampling import Permutation
+from plmlight.data.sources import Source
+from plmlight.text import TokenizerKind, load_tokenizer
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True)
+class TextOfExamples:
+    """Texts that a tokenizer is trained on.
+
+    Args:
+        texts: all of them.
+    """
+
+    texts: Sequence[str]
+    sources: Sequence[Source] = ()
+    sentences: bool = False
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each text is a document."""
+        return (Piece(text, last=True) for text in self.texts)
+
+    def sample(self, limit: int) -> Iterable[str]:
+        """All texts: there are few."""
+        return self.texts
+
+    def identity(self, contents: list[Any]) -> list[Any]:
+        """The texts' hash."""
+        return [hashlib.sha256("\0".join(self.texts).encode()).hexdigest()]
+
+
+class LabelledData(TokenData, Generic[E]):
+    """Examples with labels, read once and held in memory.
+
+    A subclass says how files become examples (`_examples`), which texts they have (`_texts`), how they become rows
+    (`_rows`), and in ``per_token`` what each token of a row has. Its constructor ends with `_load`, in which it may
+    look at the examples before rows are made of them (`_settle`: to find the names of the labels, for example).
+
+    Args:
+        names: what the user named, by stage.
+        validation_fraction: of the examples, held out where none to validate on were named.
+        folds: cut the examples into so many parts, of which one is held out; in place of ``validation_fraction``.
+        fold: which one, from 0.
+        max_length: tokens of a row at most.
+        batch_size: rows in a batch on each device, where ``max_tokens`` is None.
+        max_tokens: tokens in a batch on each device at most, padding included.
+        seed: of the order.
+        num_workers: processes that read ahead.
+        cache_folder: where tokenizers are kept.
+    """
+
+    per_token: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        names: dict[str, Files | None],
+        validation_fraction: float,
+        folds: int | None,
+        fold: int,
+        max_length: int | None,
+        batch_size: int,
+        max_tokens: int | None,
+        seed: int,
+        num_workers: int,
+        cache_folder: str | None,
+    ) -> None:
+        super().__init__(validation_fraction, seed, num_workers, cache_folder)
+        if folds is not None and folds < 2:
+            raise ValueError(f"folds {folds}: at least 2 parts are needed, of which one is held out")
+        if not 0 <= fold < (folds or 1):
+            raise ValueError(f"fold {fold}: expected 0 to {(folds or 1) - 1}, as folds is {folds}")
+        self._names, self.folds, self.fold = names, folds, fold
+        self.max_length, self.batch_size, self.max_tokens = max_length, batch_size, max_tokens
+        self.examples: dict[str, list[E]] = {}
+        self._samples: dict[str, ExampleSamples] = {}
+
+    @abstractmethod
+    def _examples(self, files: Files) -> list[E]:
+        """What some files hold, in order; an error names file and line."""
+
+    @abstractmethod
+    def _texts(self, example: E) -> Iterable[str]:
+        """The texts of an example, that a tokenizer is trained on."""
+
+    @abstractmethod
+    def _rows(self, examples: Sequence[E], stage: Stage) -> list[Row]:
+        """Examples as rows, in order; of one example there may be several (the windows of a long text) or none."""
+
+    def _group(self, example: E) -> Hashable | None:
+        """What is equal for examples that must not be parted between training and validation; None for nothing."""
+        return None
+
+    def _settle(self) -> None:
+        """Looks at ``self.examples`` of all stages, before there are rows."""
+
+    def _load(self, tokenizer: str | None, kind: TokenizerKind, vocab_size: int, lowercase: bool) -> None:
+        """Reads the examples, finds or trains the tokenizer."""
+        self.examples = {stage: self._examples(files) for stage, files in self._names.items() if files}
+        if "fit" in self.examples and "validate" not in self.examples and (self.folds or self._fraction):
+            held = self._held_out(self.examples["fit"])
+            both = list(zip(held, self.examples["fit"], strict=True))
+            self.examples["fit"] = [example for out, example in both if not out]
+            self.examples["validate"] = [example for out, example in both if out]
+        self._settle()
+        if tokenizer is not None:
+            self.tokenizer = load_tokenizer(Path(tokenizer).expanduser())
+        else:
+            texts = [text for example in self.examples["fit"] for text in self._texts(example)]
+            self.tokenizer = self._cache.tokenizer(TextOfExamples(texts), kind, vocab_size, lowercase)
+
+    def _held_out(self, examples: Sequence[E]) -> list[bool]:
+        """Which examples are held out, the same ones for every seed; those of a group all or none."""
+        groups = [self._group(example) for example in examples]
+        numbers: dict[Hashable, int] = {}
+        for place, group in enumerate(groups):
+            numbers.setdefault(("alone", place) if group is None else group, len(numbers))
+        member = [numbers[("alone", place) if group is None else group] for place, group in enumerate(groups)]
+        order = Permutation(len(numbers), 0, 0)[np.arange(len(numbers))]
+        if self.folds is None:
+            taken = order[: max(1, round(len(numbers) * self._fraction))]
+        else:
+            taken = np.array_split(order, self.folds)[self.fold]
+        if not 0 < len(taken) < len(numbers):
+            raise ValueError(
+                f"{self._names['fit']}: {len(numbers)} examples are too few to hold some out for validation; "
+                "set validation_fraction 0, or name validation_files"
+            )
+        chosen = set(taken.tolist())
+        return [number in chosen for number in member]
+
+    def plain_tokenizer(self) -> Tokenizer:
+        """The tokenizer without padding and truncation, a copy that may be changed."""
+        copy = Tokenizer.from_str(self.tokenizer.to_str())
+        copy.no_padding()
+        copy.no_truncation()
+        return copy
+
+    def samples(self, stage: Stage) -> ExampleSamples:
+        """The samples of a stage.
+
+        Args:
+            stage: which.
+
+        Returns:
+            At least one.
+
+        Raises:
+            ValueError: when there is none.
+        """
+        if stage not in self._samples:
+            if not self.examples.get(stage):
+                raise self._no_text(stage)
+            rows = self._rows(self.examples[stage], stage)
+            self._samples[stage] = ExampleSamples(rows, self.pad_token_id, self.per_token)
+        return self._samples[stage]
+
+    def _training(self, **share: int) -> EpochLoader:
+        samples = self.samples("fit")
+        return BucketedTrainingLoader(samples, self.batch_size, self.max_tokens, self.seed, self.num_workers, **share)
+
+    def _evaluation(self, stage: Stage, **share: int) -> SampleLoader:
+        samples = self.samples(stage)
+        return BucketedEvaluationLoader(samples, self.batch_size, self.max_tokens, self.num_workers, **share)
+
+    @property
+    def _validates(self) -> bool:
+        return bool(self.examples.get("validate"))

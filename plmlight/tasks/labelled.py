@@ -1,0 +1,133 @@
+"""What tasks that learn from labels share: evaluation on all examples of a set together."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from plmlight.objectives import Batch
+from plmlight.objectives.base import Parts
+from plmlight.tasks.base import Task
+
+Found = dict[str, Any]
+"""What was found out about examples, by name: an array whose first dimension is the example's, or a list."""
+
+
+class Findings:
+    """Collects what a task finds out about each example of a data set, until all of it is scored."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    def add(self, sample_ids: Tensor, found: Mapping[str, Tensor | Sequence[Any]]) -> None:
+        """Takes a batch's; rows of padding are left out.
+
+        Args:
+            sample_ids: [B], -1 for padding.
+            found: by name, each [B, ...] or a list of B.
+        """
+        columns = {n: v.detach().float().cpu().numpy() if isinstance(v, Tensor) else v for n, v in found.items()}
+        for place, number in enumerate(sample_ids.tolist()):
+            if number >= 0:
+                self._rows[number] = {name: values[place] for name, values in columns.items()}
+
+    def take(self, group: ProcessGroup | None = None) -> Found:
+        """Gives what all ranks found, in the order of the examples, and starts again at nothing.
+
+        Args:
+            group: the ranks; all of them must call this.
+
+        Returns:
+            Arrays where all of a name have one shape, else lists; nothing where there was no example.
+        """
+        rows, self._rows = self._rows, {}
+        if group is not None and torch.distributed.get_world_size(group) > 1:
+            parts: list[Any] = [None] * torch.distributed.get_world_size(group)
+            torch.distributed.all_gather_object(parts, rows, group)
+            rows = {number: row for part in parts for number, row in part.items()}
+        ordered = [rows[number] for number in sorted(rows)]
+        return {name: _joined([row[name] for row in ordered]) for name in (ordered[0] if ordered else ())}
+
+
+def _joined(values: list[Any]) -> Any:
+    arrays = isinstance(values[0], np.ndarray | np.number | int | float)
+    return np.stack(values) if arrays and len({np.shape(value) for value in values}) == 1 else values
+
+
+class LabelledTask(Task):
+    """A task that learns from labels.
+
+    A subclass answers (``forward``, by the names of the exported graph), says how far the answers are from the labels
+    (`loss`), what of them is kept of each example of a validation or test set (`find`), and what that is worth
+    (`score`), which sees the whole set at once: so any measure is exact on any number of ranks.
+    """
+
+    @property
+    @abstractmethod
+    def graph_outputs(self) -> dict[str, tuple[str | int, ...]]:
+        """What ``forward`` returns, in the exported graph's order: name to axes, as ``("batch", "sequence", 9)``."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the runtime must know to turn the outputs into answers (labels, thresholds): plain values."""
+
+    @abstractmethod
+    def loss(self, outputs: dict[str, Tensor], batch: Batch) -> Parts:
+        """The loss by parts: name to (sum, count)."""
+
+    @abstractmethod
+    def find(self, outputs: dict[str, Tensor], batch: Batch) -> Mapping[str, Tensor | Sequence[Any]]:
+        """What is kept of each example to be scored: [B, ...] or lists of B, by name."""
+
+    @abstractmethod
+    def score(self, found: Found) -> dict[str, float]:
+        """The measures of a whole set, from what `find` gave."""
+
+    def read(self, batch: Batch) -> dict[str, Tensor]:
+        """What ``forward`` answers to a batch."""
+        names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+        outputs: dict[str, Tensor] = self(**{name: batch[name] for name in names if name in batch})
+        return outputs
+
+    def parts(self, batch: Batch) -> Parts:
+        """The loss; what was answered stays in the batch as ``outputs``, for `find`."""
+        outputs = self.read(batch)
+        if not self.training:
+            batch["outputs"] = outputs
+        return self.loss(outputs, batch)
+
+    def summarise(self, sums: dict[str, float]) -> dict[str, float]:
+        """The mean ``loss``: of several parts their sum, and each by its name."""
+        names = [name for name in sums if f"{name}_count" in sums]
+        means = {name: sums[name] / max(sums[f"{name}_count"], 1.0) for name in names}
+        return means if "loss" in means else {"loss": sum(means.values()), **means}
+
+    def setup(self, stage: str) -> None:
+        """Looks whether all is there, before anything is done."""
+        super().setup(stage)
+        self.findings = Findings()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds to the sums of the data set, and keeps what is scored at its end."""
+        super().validation_step(batch, batch_idx)
+        self._keep(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds to the sums of the data set, and keeps what is scored at its end."""
+        super().test_step(batch, batch_idx)
+        self._keep(batch)
+
+    def _keep(self, batch: Batch) -> None:
+        self.findings.add(batch["sample_ids"], self.find(batch.pop("outputs"), batch))
+
+    def _report(self, prefix: str) -> None:
+        super()._report(prefix)
+        found = self.findings.take(self.data_parallel_group)
+        for name, value in (self.score(found) if found else {}).items():
+            self.log(f"{prefix}_{name}", value, prog_bar=True, sync_dist=True)
