@@ -73,6 +73,11 @@ class LabelledTask(Task):
     def graph_outputs(self) -> dict[str, tuple[str | int, ...]]:
         """What ``forward`` returns, in the exported graph's order: name to axes, as ``("batch", "sequence", 9)``."""
 
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """What ``forward`` asks of each token beside ids, mask and segments: names of [B, T], 0 at padding."""
+        return ()
+
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What the runtime must know to turn the outputs into answers (labels, thresholds): plain values."""
@@ -91,7 +96,7 @@ class LabelledTask(Task):
 
     def read(self, batch: Batch) -> dict[str, Tensor]:
         """What ``forward`` answers to a batch."""
-        names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+        names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", *self.graph_inputs)
         outputs: dict[str, Tensor] = self(**{name: batch[name] for name in names if name in batch})
         return outputs
 
