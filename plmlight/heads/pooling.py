@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plmlight.nn import initialise
+from plmlight.nn import Dropout, initialise
 
 
 def pool(hidden: Tensor, attention_mask: Tensor | None, how: str, *, last: bool = False) -> Tensor:
@@ -67,7 +67,7 @@ class PairHead(nn.Module):
     def __init__(self, d_model: int, dropout: float = 0.0, *, last: bool = False) -> None:
         super().__init__()
         self.pooler = Pooler(d_model, last=last)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(d_model, 2)
         initialise(self.classifier)
 

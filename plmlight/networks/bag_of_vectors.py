@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from plmlight.nn import Encoder
+from plmlight.nn import Dropout, Encoder
 
 
 class BagOfVectors(Encoder):
@@ -28,7 +28,7 @@ class BagOfVectors(Encoder):
     ) -> None:
         super().__init__(vocab_size, d_model, max_length, pad_token_id)
         self.token_table = nn.Embedding(vocab_size, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.uniform_(self.token_table.weight, -1 / d_model, 1 / d_model)
 
     @property

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from plmlight.nn import LSTM, Encoder, initialise_uniform
+from plmlight.nn import LSTM, Dropout, Encoder, initialise_uniform
 
 
 class BiLSTM(Encoder):
@@ -44,7 +44,7 @@ class BiLSTM(Encoder):
             raise ValueError(f"d_model {d_model}: expected an even width, half of it for each direction")
         self.token_table = nn.Embedding(vocab_size, d_embedding)
         self.lstm = LSTM(d_embedding, d_model // 2, num_layers, bidirectional=True, dropout=dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         initialise_uniform(self, 0.1)
 
     @property

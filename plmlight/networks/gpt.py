@@ -12,6 +12,7 @@ from plmlight.nn import (
     Cache,
     CrossAttention,
     Decoder,
+    Dropout,
     FeedForward,
     LearnedPositions,
     Mask,
@@ -114,7 +115,7 @@ class GPT(Pretrained, Decoder):
         ]
         self.stack = Stack(layers, activation_checkpointing=activation_checkpointing)
         self.norm = norm() if norm_first else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         initialise(self)
         if norm_first:
             scale_residuals(

@@ -9,6 +9,7 @@ from plmlight.nn import (
     LSTM,
     Cache,
     Decoder,
+    Dropout,
     EmbeddingDropout,
     LockedDropout,
     TokensFirst,
@@ -64,7 +65,7 @@ class LSTMLM(Decoder):
         self.layers = nn.ModuleList(
             LSTM(before, after, weight_dropout=weight_dropout) for before, after in itertools.pairwise(widths)
         )
-        drop = LockedDropout if locked_dropout else nn.Dropout
+        drop = LockedDropout if locked_dropout else Dropout
         self.word_dropout = EmbeddingDropout(vocab_size, embedding_dropout)
         self.input_dropout = drop(input_dropout if input_dropout is not None else dropout)
         between = hidden_dropout if hidden_dropout is not None else dropout

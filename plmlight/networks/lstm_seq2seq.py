@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from plmlight.nn import LSTM, AttentionalDecoder, Cache, EncoderDecoder, bias_of, initialise_uniform
+from plmlight.nn import LSTM, AttentionalDecoder, Cache, Dropout, EncoderDecoder, bias_of, initialise_uniform
 
 
 class LSTMSeq2Seq(EncoderDecoder):
@@ -64,7 +64,7 @@ class LSTMSeq2Seq(EncoderDecoder):
         self.decoder = AttentionalDecoder(
             d_model, self.num_decoder_layers, attention, input_feeding=input_feeding, dropout=dropout
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         initialise_uniform(self, 0.1)
 
     @property

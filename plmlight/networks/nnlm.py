@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plmlight.nn import Cache, Decoder, TokensFirst
+from plmlight.nn import Cache, Decoder, Dropout, TokensFirst
 
 
 class NNLM(Decoder):
@@ -44,7 +44,7 @@ class NNLM(Decoder):
         self.order, self.direct_connections = order, direct_connections
         self.token_table = nn.Embedding(vocab_size, d_embedding)
         self.hidden = nn.Linear((order - 1) * d_embedding, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.normal_(self.token_table.weight, std=0.1)
 
     @property

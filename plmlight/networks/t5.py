@@ -10,6 +10,7 @@ from plmlight.interop import MT5_FAMILY, T5_FAMILY, Family, Pretrained, load_net
 from plmlight.nn import (
     Cache,
     CrossAttention,
+    Dropout,
     FeedForward,
     RelativePositionBias,
     SelfAttention,
@@ -104,7 +105,7 @@ class T5(Pretrained, StackedEncoderDecoder):
         self.encoder = stack(num_layers, crosses=False)
         self.decoder = stack(num_decoder_layers if num_decoder_layers is not None else num_layers, crosses=True)
         self.encoder_norm, self.decoder_norm = norm(), norm()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self._initialise()
 
     @classmethod

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from plmlight.interop import BART_FAMILY, MARIAN_FAMILY, MBART_FAMILY, Family, Pretrained, load_network
 from plmlight.nn import (
     CrossAttention,
+    Dropout,
     FeedForward,
     LearnedPositions,
     SelfAttention,
@@ -114,7 +115,7 @@ class Transformer(Pretrained, StackedEncoderDecoder):
         self.decoder = stack(num_decoder_layers if num_decoder_layers is not None else num_layers, crosses=True)
         self.encoder_norm = norm() if norm_first else nn.Identity()
         self.decoder_norm = norm() if norm_first else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         initialise_xavier(self, embedding_std=1 / self.embedding_scale if scale_embedding else 0.02)
 
     @classmethod

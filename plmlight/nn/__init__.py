@@ -1,13 +1,14 @@
-from plmlight.nn.attention import CrossAttention, SelfAttention, attend
+from plmlight.nn.attention import PACKED, CrossAttention, KeyValuePrefix, SelfAttention, attend
 from plmlight.nn.cache import cache_of, is_remembered, is_state, past_name, present_name
 from plmlight.nn.configured import Configured, build, class_path, config_of
-from plmlight.nn.dropout import EmbeddingDropout, LockedDropout
+from plmlight.nn.dropout import Dropout, EmbeddingDropout, LockedDropout, dropped
 from plmlight.nn.embeddings import Embeddings
 from plmlight.nn.encoder import PostNormEncoder
 from plmlight.nn.encoder_decoder import StackedEncoderDecoder
 from plmlight.nn.feed_forward import FeedForward
 from plmlight.nn.initialisation import initialise, initialise_uniform, initialise_xavier, scale_residuals
 from plmlight.nn.layer import TransformerLayer
+from plmlight.nn.low_rank import LowRank, LowRankLinear, merge_low_rank
 from plmlight.nn.masks import (
     Mask,
     bias_of,
@@ -27,19 +28,24 @@ from plmlight.nn.stack import Stack
 
 __all__ = [
     "LSTM",
+    "PACKED",
     "AttentionalDecoder",
     "Cache",
     "Configured",
     "CrossAttention",
     "Decoder",
+    "Dropout",
     "EmbeddingDropout",
     "Embeddings",
     "Encoder",
     "EncoderDecoder",
     "FeedForward",
     "GlobalAttention",
+    "KeyValuePrefix",
     "LearnedPositions",
     "LockedDropout",
+    "LowRank",
+    "LowRankLinear",
     "Mask",
     "Network",
     "PermutationEncoder",
@@ -63,11 +69,13 @@ __all__ = [
     "class_path",
     "config_of",
     "cross_mask",
+    "dropped",
     "initialise",
     "initialise_uniform",
     "initialise_xavier",
     "is_remembered",
     "is_state",
+    "merge_low_rank",
     "past_name",
     "positions_of",
     "present_name",

@@ -6,10 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plmlight.nn.masks import Mask
+from plmlight.nn.dropout import dropped
+from plmlight.nn.masks import Mask, triangle
 from plmlight.nn.positions import RotaryPositions
 
 KeyValue = tuple[Tensor, Tensor]
+
+PACKED = {"qkv": ("query", "key", "value"), "key_value": ("key", "value")}
+"""Projections that hold several matrices one above the other, by the name of their module."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Mask, scale: float | None, dropout: float) -> Tensor:
@@ -26,10 +30,63 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Mask, scale: float |
     Returns:
         [B, T, D], the heads side by side.
     """
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask.bias, is_causal=mask.causal, dropout_p=dropout, scale=scale
-    )  # [B, H, T, D/H]
+    if dropout and query.device.type == "cpu":
+        out = _attend_dropping(query, key, value, mask, scale, dropout)  # [B, H, T, D/H]
+    else:
+        out = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask.bias, is_causal=mask.causal, dropout_p=dropout, scale=scale
+        )
     return out.transpose(1, 2).flatten(2)
+
+
+def _attend_dropping(
+    query: Tensor, key: Tensor, value: Tensor, mask: Mask, scale: float | None, dropout: float
+) -> Tensor:
+    """What torch does step by step, too, where it has no kernel that drops; here with a faster `dropped`."""
+    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.mT  # [B, H, T, S]
+    if mask.bias is not None:
+        scores = scores + mask.bias
+    elif mask.causal:
+        hidden = ~triangle(query.shape[2], key.shape[2], query.device)
+        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+    return dropped(scores.softmax(-1), dropout) @ value
+
+
+class KeyValuePrefix(nn.Module):
+    """Keys and values that stand before those of every sequence (Li and Liang 2021, arXiv:2101.00190).
+
+    Args:
+        length: L, how many.
+        num_heads: H.
+        head_dim: D/H.
+    """
+
+    def __init__(self, length: int, num_heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.length = length
+        self.keys = nn.Parameter(torch.empty(num_heads, length, head_dim))
+        self.values = nn.Parameter(torch.empty(num_heads, length, head_dim))
+        for table in (self.keys, self.values):
+            nn.init.normal_(table, std=0.02)
+
+    def forward(self, key: Tensor, value: Tensor, mask: Mask, queries: int) -> tuple[Tensor, Tensor, Mask]:
+        """Puts the prefix before what is attended to; every query sees all of it.
+
+        Args:
+            key: [B, H, S, D/H].
+            value: [B, H, S, D/H].
+            mask: over the scores [B, H, T, S].
+            queries: T.
+
+        Returns:
+            Keys and values [B, H, L+S, D/H], and the mask over [B, H, T, L+S].
+        """
+        bias = mask.bias
+        if mask.causal:  # the kernel's triangle starts at the first key
+            bias = bias_of(triangle(queries, key.shape[2], key.device), key.dtype)
+        keys, values = (table.to(key.dtype).expand(key.shape[0], -1, -1, -1) for table in (self.keys, self.values))
+        seen = Mask(None if bias is None else F.pad(bias, (self.length, 0)))
+        return torch.cat([keys, key], 2), torch.cat([values, value], 2), seen
 
 
 class SelfAttention(nn.Module):
@@ -43,6 +100,9 @@ class SelfAttention(nn.Module):
         bias: whether the projections have one.
         scale: the factor of the scores; one over the root of ``head_dim`` by default.
         rotary: rotary positions for queries and keys.
+
+    Attributes:
+        prefix: keys and values before those of the sequence, which no cache holds; None, until an adapter adds them.
 
     Raises:
         ValueError: when the heads do not divide the width.
@@ -68,6 +128,7 @@ class SelfAttention(nn.Module):
         inner = num_heads * self.head_dim
         self.qkv = nn.Linear(d_model, 3 * inner, bias=bias)
         self.out = nn.Linear(inner, d_model, bias=bias)
+        self.prefix: KeyValuePrefix | None = None
 
     def forward(
         self, x: Tensor, mask: Mask, positions: Tensor | None = None, past: KeyValue | None = None
@@ -86,9 +147,12 @@ class SelfAttention(nn.Module):
         query, key, value = self.project(x, positions)
         if past is not None:
             key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)  # [B, H, P+T, D/H]
+        present = key, value
+        if self.prefix is not None:
+            key, value, mask = self.prefix(key, value, mask, query.shape[2])
         out = attend(query, key, value, mask, self.scale, self.dropout if self.training else 0.0)
         projected: Tensor = self.out(out)
-        return projected, (key, value)
+        return projected, present
 
     def project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of ``x`` [B, T, D], each [B, H, T, D/H], turned by the rotary positions if any."""

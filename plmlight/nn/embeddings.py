@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from plmlight.nn.dropout import Dropout
 from plmlight.nn.positions import LearnedPositions
 
 
@@ -38,7 +39,7 @@ class Embeddings(nn.Module):
         self.positions = LearnedPositions(num_positions, width)
         self.token_types = nn.Embedding(num_token_types, width) if num_token_types else None
         self.norm = nn.LayerNorm(width, eps=norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, d_model) if d_embedding is not None else None
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:

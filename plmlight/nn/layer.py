@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from plmlight.nn.attention import CrossAttention, KeyValue, SelfAttention
+from plmlight.nn.dropout import Dropout
 from plmlight.nn.masks import Mask
 from plmlight.nn.roles import Cache
 
@@ -42,7 +43,7 @@ class TransformerLayer(nn.Module):
         self.cross_attention_norm = norm() if cross_attention is not None else None
         self.feed_forward = feed_forward
         self.feed_forward_norm = norm()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from plmlight.nn.attention import KeyValue
+from plmlight.nn.dropout import Dropout, dropped
 from plmlight.nn.roles import Cache
 
 
@@ -130,8 +130,8 @@ class LSTM(nn.Module):
         """Reads one token, in one direction: ``x`` [B, D_in] to the output [B, H], and the state after it."""
         new: list[Tensor] = []
         for i in range(self.num_layers):
-            if i > 0:
-                x = F.dropout(x, self.dropout, self.training)
+            if i > 0 and self.training and self.dropout:
+                x = dropped(x, self.dropout)
             x, cell = torch.lstm_cell(x, state[2 * i : 2 * i + 2], *self._weights(i))
             new += (x, cell)
         return x, tuple(new)
@@ -186,7 +186,7 @@ class LSTM(nn.Module):
     def _dropped(self) -> list[Tensor]:
         """The weights in torch's order, with zeros in the matrices from state to state."""
         weights = [self._weights(layer, way) for layer in range(self.num_layers) for way in range(self.directions)]
-        return [F.dropout(w, self.weight_dropout) if i == 1 else w for four in weights for i, w in enumerate(four)]
+        return [dropped(w, self.weight_dropout) if i == 1 else w for four in weights for i, w in enumerate(four)]
 
     def _settings(self) -> tuple[int, float, bool, bool]:
         """Layers, dropout between them, whether in training, whether in both directions."""
@@ -301,7 +301,7 @@ class AttentionalDecoder(nn.Module):
         self.lstm = LSTM(2 * d_model if input_feeding else d_model, d_model, num_layers, dropout=dropout)
         self.attention = GlobalAttention(d_model, kind)
         self.combine = nn.Linear(2 * d_model, d_model, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Tensor, state: Cache, remembered: KeyValue, bias: Tensor | None, valid: Tensor | None
@@ -348,16 +348,30 @@ class AttentionalDecoder(nn.Module):
             return after, out
 
         sequences = (x,) if valid is None else (x, valid[..., None])
-        steps = tuple(sequence.transpose(0, 1) for sequence in sequences)  # [T, B, ...]
-        if torch.onnx.is_in_onnx_export():
-            after, out = _scan(step, state, steps)
-        else:
-            outs = []
-            for at in zip(*(sequence.unbind(0) for sequence in steps), strict=True):
-                state, one = step(state, at)
-                outs.append(one)
-            after, out = state, torch.stack(outs)
+        after, out = run_steps(step, state, tuple(sequence.transpose(0, 1) for sequence in sequences))
         return out.transpose(0, 1), after
+
+
+def run_steps(
+    step: Callable[[Cache, tuple[Tensor, ...]], tuple[Cache, Tensor]], state: Cache, steps: tuple[Tensor, ...]
+) -> tuple[Cache, Tensor]:
+    """Goes through a sequence; in a graph as a loop, which takes any number of steps.
+
+    Args:
+        step: from a state, and what it reads of each of ``steps``, to the state after it and what comes out.
+        state: the first one.
+        steps: [T, ...] each.
+
+    Returns:
+        The last state, and all that came out [T, ...].
+    """
+    if torch.onnx.is_in_onnx_export():
+        return _scan(step, state, steps)
+    outs = []
+    for at in zip(*(sequence.unbind(0) for sequence in steps), strict=True):
+        state, one = step(state, at)
+        outs.append(one)
+    return state, torch.stack(outs)
 
 
 def _scan(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plmlight.nn.attention import KeyValue, attend, divided
+from plmlight.nn.dropout import dropped
 from plmlight.nn.masks import Mask
 
 
@@ -215,4 +215,4 @@ class TwoStreamLayer(nn.Module):
         return out
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropped(x, self.dropout) if self.training and self.dropout else x

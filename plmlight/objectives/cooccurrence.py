@@ -69,8 +69,10 @@ class CooccurrenceRegression(WordObjective):
         ]
 
     def _wanted(self, batch: Batch) -> Tensor:
-        return batch["cooccurrences"].clamp_min(torch.finfo(torch.float32).tiny).log()
+        counts: Tensor = batch["cooccurrences"]
+        return counts.clamp_min(torch.finfo(torch.float32).tiny).log()
 
     def _weights(self, batch: Batch) -> Tensor:
         """What a pair weighs; 0 for padding, whose count is 0."""
-        return (batch["cooccurrences"] / self.x_max).clamp_max(1.0) ** self.alpha
+        counts: Tensor = batch["cooccurrences"]
+        return (counts / self.x_max).clamp_max(1.0) ** self.alpha

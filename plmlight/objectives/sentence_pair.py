@@ -32,7 +32,8 @@ class SentencePairObjective(Configured):
 
     def correct(self, logits: Tensor, batch: Batch) -> Tensor:
         """How many pairs were told right."""
-        return (logits.argmax(-1) == batch["pair_labels"]).sum()
+        right: Tensor = (logits.argmax(-1) == batch["pair_labels"]).sum()
+        return right
 
 
 class NextSentencePrediction(SentencePairObjective):

@@ -42,7 +42,7 @@ class WordMasking(Masking):
             [B, T], true at the first token of a word, and at all that is not maskable.
         """
         if "word_starts" in batch:
-            starts = batch["word_starts"] != 0
+            starts: Tensor = batch["word_starts"] != 0
         else:
             ids = batch["input_ids"]
             self._begins, self._ends = self._begins.to(ids.device), self._ends.to(ids.device)
