@@ -1,6 +1,7 @@
 from plmlight.heads.adaptive import AdaptiveHead
 from plmlight.heads.backoff import BackoffHead
 from plmlight.heads.classification import ClassificationHead
+from plmlight.heads.crf import LinearChainCRF
 from plmlight.heads.cross_entropy import chunked_cross_entropy
 from plmlight.heads.lm import LMHead
 from plmlight.heads.masked_lm import MaskedLMHead
@@ -13,6 +14,7 @@ __all__ = [
     "BackoffHead",
     "ClassificationHead",
     "LMHead",
+    "LinearChainCRF",
     "MaskedLMHead",
     "PairHead",
     "Pooler",

@@ -1,0 +1,110 @@
+"""The CRF against sums and maxima over all sequences of tags."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from plmlight.heads import LinearChainCRF
+from plmlight.text.tagging import scheme_of, transitions
+
+LABELS = ["O", "B-X", "I-X"]
+
+
+def crf(allowed: bool = False, scale: float = 1.0) -> LinearChainCRF:
+    torch.manual_seed(1)
+    head = LinearChainCRF(3, transitions(LABELS, scheme_of(LABELS)) if allowed else None).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=scale)
+    return head
+
+
+def worth(head: LinearChainCRF, emissions: Tensor, tags: tuple[int, ...]) -> Tensor:
+    total = head.start[tags[0]] + head.end[tags[-1]]
+    for place, tag in enumerate(tags):
+        total = total + emissions[place, tag]
+        if place:
+            total = total + head.pairs[tags[place - 1], tag]
+    return total
+
+
+def enumerated(head: LinearChainCRF, emissions: Tensor, count: int) -> dict[tuple[int, ...], Tensor]:
+    return {tags: worth(head, emissions, tags) for tags in itertools.product(range(3), repeat=count)}
+
+
+EMISSIONS = torch.randn(4, 5, 3, dtype=torch.double, generator=torch.Generator().manual_seed(2))
+COUNTS = torch.tensor([5, 1, 3, 0])
+
+
+@pytest.mark.parametrize("scale", [1.0, 15.0])
+def test_the_partition_is_the_sum_over_all_sequences(scale: float) -> None:
+    head = crf(scale=scale)
+    found = head.log_partition(EMISSIONS * scale, COUNTS)
+    for row, count in enumerate(COUNTS.tolist()):
+        expected = torch.stack(list(enumerated(head, EMISSIONS[row] * scale, count).values())) if count else None
+        wanted = expected.logsumexp(0) if expected is not None else torch.zeros(())
+        torch.testing.assert_close(found[row], wanted.double(), rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_are_those_of_the_sum_over_all_sequences() -> None:
+    head, emissions = crf(), EMISSIONS.clone().requires_grad_()
+    labels = torch.tensor([[0, 1, 2, 2, 0], [1, -100, -100, -100, -100], [2, 0, 1, 7, 7], [-100] * 5])
+    head.negative_log_likelihood(emissions, labels, COUNTS).sum().backward()
+    found = [emissions.grad, *(parameter.grad for parameter in head.parameters())]
+    other = EMISSIONS.clone().requires_grad_()
+    head.zero_grad()
+    total: Tensor = torch.zeros((), dtype=torch.double)
+    for row, count in enumerate(COUNTS.tolist()):
+        if count:
+            values = enumerated(head, other[row], count)
+            total = (
+                total + torch.stack(list(values.values())).logsumexp(0) - values[tuple(labels[row, :count].tolist())]
+            )
+    total.backward()
+    for mine, theirs in zip(found, [other.grad, *(parameter.grad for parameter in head.parameters())], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_is_decoded_is_worth_most(allowed: bool) -> None:
+    head = crf(allowed)
+    found = head.decode(EMISSIONS, COUNTS)
+    for row, count in enumerate(COUNTS.tolist()):
+        if not count:
+            continue
+        values = enumerated(head, EMISSIONS[row], count)
+        if allowed:
+            values = {
+                tags: value
+                for tags, value in values.items()
+                if tags[0] != 2 and all(pair != (0, 2) for pair in itertools.pairwise(tags))
+            }
+        assert tuple(found[row, :count].tolist()) == max(values, key=lambda tags: float(values[tags].detach()))
+
+
+def test_what_follows_the_words_changes_nothing() -> None:
+    head = crf()
+    longer = torch.cat([EMISSIONS, 9 * torch.ones(4, 2, 3, dtype=torch.double)], 1)
+    torch.testing.assert_close(head.log_partition(longer, COUNTS), head.log_partition(EMISSIONS, COUNTS))
+    decoded, expected = head.decode(longer, COUNTS), head.decode(EMISSIONS, COUNTS)
+    for row, count in enumerate(COUNTS.tolist()):
+        assert decoded[row, :count].tolist() == expected[row, :count].tolist()
+
+
+def test_a_row_without_words_costs_nothing() -> None:
+    found = crf().negative_log_likelihood(EMISSIONS, torch.full((4, 5), -100), torch.zeros(4, dtype=torch.long))
+    assert found.tolist() == [0.0] * 4
+
+
+def test_it_learns_what_follows_what() -> None:
+    head = LinearChainCRF(3)
+    optimizer = torch.optim.Adam(head.parameters(), 0.1)
+    labels = torch.tensor([[0, 1, 2, 0, 1, 2]])
+    emissions, counts = torch.zeros(1, 6, 3), torch.tensor([6])
+    for _ in range(100):
+        optimizer.zero_grad()
+        head.negative_log_likelihood(emissions, labels, counts).sum().backward()
+        optimizer.step()
+    assert head.decode(emissions, counts).tolist() == labels.tolist()
+    assert head.negative_log_likelihood(emissions, labels, counts).item() < 0.1
