@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plmlight.nn.dropout import dropped
-from plmlight.nn.masks import Mask, triangle
+from plmlight.nn.masks import Mask, bias_of, triangle
 from plmlight.nn.positions import RotaryPositions
 
 KeyValue = tuple[Tensor, Tensor]
