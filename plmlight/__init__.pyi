@@ -5,6 +5,8 @@ from . import objectives as objectives
 from . import optim as optim
 from . import runtime as runtime
 from . import tasks as tasks
+from .adapters import LoRA as LoRA
+from .adapters import PrefixTuning as PrefixTuning
 from .data import Cooccurrences as Cooccurrences
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus

@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser
 
+from plmlight.adapters import Adapter
 from plmlight.cli.arguments import OneLineErrors
 from plmlight.nn import Network
 from plmlight.objectives import Objective, RateSchedule, SentencePairObjective
@@ -25,6 +26,7 @@ ROLES: dict[str, type] = {
     "rate": RateSchedule,
     "optimizer": OptimizerFactory,
     "schedule": Schedule,
+    "adapter": Adapter,
     "callbacks": pl.Callback,
 }
 """What class each key wants, to offer the nearest name for a wrong one."""

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from plmlight.export.specification import GraphSpec
+from plmlight.nn import merge_low_rank
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -43,14 +44,16 @@ def trace(spec: GraphSpec, opset: int) -> ir.Model:
         ValueError: when the network cannot be traced, or a dynamic axis came out fixed, so that the graph would only
             serve one shape.
     """
+    module = sharing(spec.module)
+    merge_low_rank(module)  # the graph has the weights alone, and what it is compared with has the adapter
     examples = tuple(tensor.example(spec.complete(spec.sizes)) for tensor in spec.inputs)
     named = _named(spec)
     axes = [tensor.dynamic() for tensor in spec.inputs]
     shapes = [*axes[:named], tuple(axes[named:])] if named < len(axes) else axes
     try:
-        with frozen(spec.module), _quiet():
+        with frozen(module), _quiet():
             program = torch.onnx.export(
-                spec.module,
+                module,
                 examples,
                 dynamo=True,
                 opset_version=opset,

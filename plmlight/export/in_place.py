@@ -146,5 +146,7 @@ def in_place(network: Decoder, call: Call) -> Decoder:
 
 def attends_in_place(network: nn.Module) -> bool:
     """Whether `in_place` can stand for a network: all it remembers are the keys and values of its own attentions."""
-    count = sum(isinstance(module, SelfAttention) for module in network.modules())
-    return isinstance(network, Decoder) and count > 0 and len(network.cache_names()) == 2 * count
+    attentions = [module for module in network.modules() if isinstance(module, SelfAttention)]
+    if not attentions or any(attention.prefix is not None for attention in attentions):
+        return False
+    return isinstance(network, Decoder) and len(network.cache_names()) == 2 * len(attentions)

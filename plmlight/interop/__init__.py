@@ -9,7 +9,7 @@ from plmlight.interop.folder import fetch
 from plmlight.interop.gpt import GPT2, OPENAI_GPT
 from plmlight.interop.marian import MARIAN_FAMILY
 from plmlight.interop.pooling import pooling_files, read_pooling
-from plmlight.interop.pretrained import Pretrained, load_network, stored_arguments
+from plmlight.interop.pretrained import Pretrained, load_network, merged_weights, stored_arguments
 from plmlight.interop.reading import Imported, import_folder
 from plmlight.interop.roberta import ROBERTA_FAMILY, XLM_ROBERTA_FAMILY
 from plmlight.interop.setting import Setting, always, choice, same
@@ -48,6 +48,7 @@ __all__ = [
     "import_folder",
     "is_checkpoint",
     "load_network",
+    "merged_weights",
     "pooling_files",
     "read_checkpoint",
     "read_decoding",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from torch import Tensor
+
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
 from plmlight.interop.family import Family
 from plmlight.interop.filling import filled
@@ -61,6 +63,8 @@ def load_network(cls: type[N], folder: str, dropout: float | None = None) -> N:
         config = {**stored, "init_args": {**stored["init_args"], **given}}
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        if checkpoint["hyper_parameters"].get("adapter") is not None:
+            weights = merged_weights(stored, checkpoint["hyper_parameters"]["adapter"], weights, str(path))
         network: Network = filled(lambda: build(config), weights, str(path))
     else:
         network = import_folder(path, dict.fromkeys(cls.families, cls), given).network
@@ -86,6 +90,37 @@ def stored_arguments(cls: type[Pretrained], folder: str) -> dict[str, Any]:
     if is_checkpoint(path):
         return dict(_stored(read_checkpoint(path), path)["init_args"])
     return read_settings(path, dict.fromkeys(cls.families, cls))[2]
+
+
+def merged_weights(
+    network: Mapping[str, Any], adapter: Mapping[str, Any], weights: Mapping[str, Tensor], where: str
+) -> dict[str, Tensor]:
+    """The weights of a network, with what an adapter learned folded into them.
+
+    Args:
+        network: as `plmlight.nn.build` takes it.
+        adapter: likewise.
+        weights: of the network with the adapter.
+        where: what to call their source in an error.
+
+    Returns:
+        The weights of the network without.
+
+    Raises:
+        ValueError: when they do not fit, or the adapter cannot be merged.
+    """
+
+    def adapted() -> Network:
+        made: Network = build(network)
+        build(adapter).apply(made)
+        return made
+
+    whole = filled(adapted, weights, where)
+    try:
+        build(adapter).merge(whole)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return whole.state_dict()
 
 
 def _stored(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -5,12 +5,10 @@ from typing import Literal
 import torch
 from torch import nn
 
+from plmlight.nn import PACKED
 from plmlight.optim.combined import Combined
 from plmlight.optim.factory import OptimizerFactory, adamw_over, parameter_kinds
 from plmlight.optim.orthogonal import Orthogonal
-
-PACKED = {"qkv": 3, "key_value": 2}
-"""Projections that hold several matrices one above the other, by the name of their module."""
 
 
 class Muon(OptimizerFactory):
@@ -53,7 +51,8 @@ class Muon(OptimizerFactory):
         groups: dict[int, list[nn.Parameter]] = {}
         for name, parameter in kinds["matrices"]:
             module = name.split(".")[-2] if "." in name else ""
-            groups.setdefault(PACKED.get(module, 1) if self.split_packed else 1, []).append(parameter)
+            parts = len(PACKED.get(module, (module,))) if self.split_packed else 1
+            groups.setdefault(parts, []).append(parameter)
         tables, vectors = ([p for _, p in kinds[kind]] for kind in ("tables", "vectors"))
         optimizers: list[torch.optim.Optimizer] = []
         if groups:

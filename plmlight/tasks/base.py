@@ -6,13 +6,16 @@ from typing import Any, ClassVar, Self, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.optim.lr_scheduler import LambdaLR
 
+from plmlight.adapters import Adapter
+from plmlight.interop import merged_weights
 from plmlight.metrics import Sums
-from plmlight.nn import Configured, Network, config_of
+from plmlight.nn import Configured, Network, build, config_of
 from plmlight.objectives import Batch, KeyedRandom, Objective
 from plmlight.objectives.base import Parts
 from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
@@ -34,6 +37,7 @@ class Task(Configured, pl.LightningModule):
         optimizer: makes the optimiser; `AdamW` by default.
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of the objective's random choices.
+        adapter: what is trained in the place of the network's weights, beside the heads; nothing by default.
     """
 
     default_objective: ClassVar[type[Objective] | None] = None
@@ -45,9 +49,12 @@ class Task(Configured, pl.LightningModule):
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
         seed: int = 0,
+        adapter: Adapter | None = None,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.adapter = network, adapter
+        if adapter is not None:
+            adapter.apply(network)
         # None in the signature, as an object there would lend its arguments to another class named on the command line
         self.optimizer = optimizer if optimizer is not None else AdamW()
         self.schedule = schedule if schedule is not None else WarmupCosine()
@@ -130,9 +137,18 @@ class Task(Configured, pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
-        """Notes the run's seed, unless a checkpoint has given it."""
+        """Notes the run's seed, unless a checkpoint has given it; says how much an adapter leaves to be trained."""
         if self._run_seed is None:
             self._run_seed = torch.initial_seed()
+        if self.adapter is not None:
+            trained, total = self.trained_parameters()
+            name = type(self.adapter).__name__
+            rank_zero_info(f"{name}: {trained:,} of {total:,} parameters are trained ({trained / total:.2%})")
+
+    def trained_parameters(self) -> tuple[int, int]:
+        """How many parameters are trained, and how many there are."""
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
+        return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Leaves an attention mask out that masks nothing, so that attention takes its fastest kernel."""
@@ -247,6 +263,29 @@ class Task(Configured, pl.LightningModule):
         """
         if self.tokenizer is None and checkpoint.get(TOKENIZER):
             self.tokenizer = Tokenizer.from_str(checkpoint[TOKENIZER])
+
+    def merged(self) -> Task:
+        """The same task without an adapter: what it learned is in the network's weights.
+
+        Returns:
+            A new task with weights of its own, in the same mode; this one where there is no adapter.
+
+        Raises:
+            ValueError: for an adapter that cannot be merged.
+        """
+        if self.adapter is None:
+            return self
+        checkpoint: dict[str, Any] = {}
+        self.on_save_checkpoint(checkpoint)
+        arguments = checkpoint[ARGUMENTS]
+        own = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("network.")}
+        network = merged_weights(
+            arguments["network"], arguments["adapter"], self.network.state_dict(), type(self).__name__
+        )
+        made: Task = build({"class_path": self.class_path, "init_args": {**arguments, "adapter": None}})
+        made.load_state_dict({**own, **{f"network.{name}": tensor for name, tensor in network.items()}})
+        made.restore_text(checkpoint)
+        return made.train(self.training)
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **_: Any) -> Self:  # type: ignore[override]

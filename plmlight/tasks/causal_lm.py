@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.heads import AdaptiveHead, Projection, Softmax
 from plmlight.metrics import bits_per_byte, perplexity
 from plmlight.nn import Decoder, cache_of, is_state, present_name
@@ -33,6 +34,7 @@ class CausalLM(Task):
         tie_head: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
         seed: of the objective's random choices.
         projection: makes the head; `Softmax` by default, or `AdaptiveSoftmax`.
+        adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
 
     Raises:
         ValueError: when the head cannot be the token embedding's table.
@@ -50,8 +52,9 @@ class CausalLM(Task):
         tie_head: bool = True,
         seed: int = 0,
         projection: Projection | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
-        super().__init__(network, optimizer, schedule, seed)
+        super().__init__(network, optimizer, schedule, seed, adapter)
         self.objective = objective if objective is not None else self.default_objective()
         self.projection = projection if projection is not None else Softmax()
         self.automatic_optimization = not isinstance(network, Counted)

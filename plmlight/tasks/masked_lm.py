@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.heads import LMHead, MaskedLMHead, PairHead
 from plmlight.metrics import perplexity
 from plmlight.nn import Encoder
@@ -35,6 +36,7 @@ class MaskedLM(Task):
         schedule: the learning rate over the run; `WarmupCosine` by default.
         tie_head: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
         seed: of the masks.
+        adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
     """
 
     network: Encoder
@@ -49,8 +51,9 @@ class MaskedLM(Task):
         schedule: Schedule | None = None,
         tie_head: bool = True,
         seed: int = 0,
+        adapter: Adapter | None = None,
     ) -> None:
-        super().__init__(network, optimizer, schedule, seed)
+        super().__init__(network, optimizer, schedule, seed, adapter)
         self.objective = objective if objective is not None else self.default_objective()
         self.pair_objective = pair_objective
         table = network.token_embedding.weight

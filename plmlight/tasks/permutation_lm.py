@@ -6,6 +6,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.heads import LMHead
 from plmlight.metrics import perplexity
 from plmlight.nn import Cache, PermutationEncoder, cache_of, present_name
@@ -31,6 +32,7 @@ class PermutationLM(Task):
         schedule: the learning rate over the run; `WarmupCosine` by default.
         tie_head: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
         seed: of the orders.
+        adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
     """
 
     network: PermutationEncoder
@@ -44,8 +46,9 @@ class PermutationLM(Task):
         schedule: Schedule | None = None,
         tie_head: bool = True,
         seed: int = 0,
+        adapter: Adapter | None = None,
     ) -> None:
-        super().__init__(network, optimizer, schedule, seed)
+        super().__init__(network, optimizer, schedule, seed, adapter)
         self.objective = objective if objective is not None else self.default_objective()
         table = network.token_embedding.weight
         self.head = LMHead(table.shape[1], network.vocab_size, bias=True, weight=table if tie_head else None)

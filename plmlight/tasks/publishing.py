@@ -19,6 +19,11 @@ def publish(task: Task, folder: str, files: Mapping[str, str] | None = None, pub
     Raises:
         ValueError: when no Hugging Face family can express the task, or the folder holds other files.
     """
+    if task.adapter is not None:
+        raise ValueError(
+            f"{folder}: this {type(task).__name__} has an adapter ({type(task.adapter).__name__}), for which Hugging "
+            "Face's format of models has no place: merge it (convert --merge), or write it alone (convert --adapter)"
+        )
     own = {id(parameter) for parameter in task.network.parameters()}
     state = task.state_dict(keep_vars=True)
     heads = {k: v.detach() for k, v in state.items() if not k.startswith("network.") and id(v) not in own}

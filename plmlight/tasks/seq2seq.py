@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.decoding import DecodingOptions, SequenceGenerator
 from plmlight.heads import LMHead
 from plmlight.heads.cross_entropy import IGNORED
@@ -44,6 +45,7 @@ class Seq2Seq(Task):
             loss is always of all.
         show_samples: how many texts of each validation are printed, with their sources and what was expected.
         seed: of the objective's random choices.
+        adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
 
     Attributes:
         target_tokenizer: of what is written, where it is not the source's.
@@ -70,8 +72,9 @@ class Seq2Seq(Task):
         decode_batches: int | None = None,
         show_samples: int = 0,
         seed: int = 0,
+        adapter: Adapter | None = None,
     ) -> None:
-        super().__init__(network, optimizer, schedule, seed)
+        super().__init__(network, optimizer, schedule, seed, adapter)
         self.objective = objective if objective is not None else self.default_objective()
         table = network.target_embedding.weight
         self.head = LMHead(

@@ -7,6 +7,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.heads import ClassificationHead
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.nn import Network
@@ -31,6 +32,7 @@ class TextClassification(LabelledTask):
         optimizer: makes the optimiser; `AdamW` by default.
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of random choices.
+        adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
 
     Raises:
         ValueError: for a network that cannot read, or fewer than two classes.
@@ -45,8 +47,9 @@ class TextClassification(LabelledTask):
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
         seed: int = 0,
+        adapter: Adapter | None = None,
     ) -> None:
-        super().__init__(network, optimizer, schedule, seed)
+        super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "TextClassification")
         if len(labels) < 2:
             raise ValueError(f"labels {labels}: at least two classes are needed")
