@@ -12,6 +12,7 @@ from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
 from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus
+from .data import SquadData as SquadData
 from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
 from .data import WindowCorpus as WindowCorpus
@@ -52,6 +53,7 @@ from .objectives import WholeWordMasking as WholeWordMasking
 from .tasks import CausalLM as CausalLM
 from .tasks import MaskedLM as MaskedLM
 from .tasks import PermutationLM as PermutationLM
+from .tasks import QuestionAnswering as QuestionAnswering
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SpanCorruptionLM as SpanCorruptionLM

@@ -10,6 +10,7 @@ from .loader import TrainingLoader as TrainingLoader
 from .parallel_corpus import ParallelCorpus as ParallelCorpus
 from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards
+from .squad_data import SquadData as SquadData
 from .stream_loader import StreamEvaluationLoader as StreamEvaluationLoader
 from .stream_loader import StreamTrainingLoader as StreamTrainingLoader
 from .task_mixture import MixedTask as MixedTask

@@ -7,6 +7,7 @@ from plmlight.heads.lm import LMHead
 from plmlight.heads.masked_lm import MaskedLMHead
 from plmlight.heads.pooling import PairHead, Pooler, pool
 from plmlight.heads.projection import AdaptiveSoftmax, Projection, Softmax
+from plmlight.heads.span import SpanHead
 
 __all__ = [
     "AdaptiveHead",
@@ -20,6 +21,7 @@ __all__ = [
     "Pooler",
     "Projection",
     "Softmax",
+    "SpanHead",
     "chunked_cross_entropy",
     "pool",
 ]

@@ -7,6 +7,7 @@ from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
 from plmlight.tasks.labelled import LabelledTask
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
+from plmlight.tasks.question_answering import QuestionAnswering
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 from plmlight.tasks.text_classification import TextClassification
@@ -18,6 +19,7 @@ __all__ = [
     "LabelledTask",
     "MaskedLM",
     "PermutationLM",
+    "QuestionAnswering",
     "SentenceEmbedding",
     "Seq2Seq",
     "SpanCorruptionLM",
