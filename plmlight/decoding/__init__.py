@@ -1,9 +1,12 @@
-"""From texts to answers on any library: greedy, sampling, beam search, streaming; filling masks; embedding.
+"""From texts to answers on any library: greedy, sampling, beam search, streaming; filling masks; embedding; labels.
 
 Nothing here imports torch: generation works on the arrays it gets, through the array API
 (https://data-apis.org/array-api); what an encoder gives comes as numpy arrays, once a batch.
 """
 
+from plmlight.decoding.analysers import ANALYSERS
+from plmlight.decoding.analysis import OutputModel, Record, TextAnalyser
+from plmlight.decoding.classification import Label, TextClassifier
 from plmlight.decoding.embedding import TextEmbedder
 from plmlight.decoding.encoder import EmbeddingModel, EncoderModel, Inputs, MaskedModel
 from plmlight.decoding.filling import Filling, MaskFiller
@@ -17,6 +20,7 @@ from plmlight.decoding.text import Piece
 from plmlight.decoding.words import Neighbour, WordSpace, vocabulary_of
 
 __all__ = [
+    "ANALYSERS",
     "Covering",
     "DecodingOptions",
     "EmbeddingModel",
@@ -24,14 +28,19 @@ __all__ = [
     "Filling",
     "Hypothesis",
     "Inputs",
+    "Label",
     "LanguageModel",
     "MaskFiller",
     "MaskedModel",
     "Neighbour",
+    "OutputModel",
     "Piece",
+    "Record",
     "Revealing",
     "SequenceGenerator",
     "SequenceModel",
+    "TextAnalyser",
+    "TextClassifier",
     "TextEmbedder",
     "TextGenerator",
     "WordSpace",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from plmlight.decoding import Inputs
 from plmlight.export.causal_checks import Forced
-from plmlight.export.encoder import EncoderTask
+from plmlight.export.encoder import Axes, EncoderTask, graph_outputs, token_inputs
 from plmlight.export.recipe import Limits
 from plmlight.export.verdict import Check, count, judge
-from plmlight.tasks import SentenceEmbedding
+from plmlight.nn import Decoder, Encoder
+from plmlight.tasks import LabelledTask
+from plmlight.tasks.encoding import as_array
+from plmlight.tasks.reading import num_token_types
 
 BATCHES, LENGTHS, PADDINGS = (1, 2, 5), (1, 7, 33), ("", "right", "left")
-Run = Callable[[Inputs], dict[str, NDArray[np.float32]]]
+Outputs = dict[str, NDArray[Any]]
+Run = Callable[[Inputs], Outputs]
 """A graph, or torch: a batch to outputs by name."""
 
 
@@ -34,15 +38,32 @@ class Case:
         inputs: the batch.
         expected: torch's outputs: of each row alone, without padding, or of the batch where it is padded on the left,
             as that moves the positions.
+        axes: of each output.
     """
 
     padding: str
     inputs: Inputs
-    expected: dict[str, NDArray[np.float32]]
+    expected: Outputs
+    axes: Mapping[str, Axes]
 
-    def valid(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def valid(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """What of an output counts: not what stands at padding. [N, width]."""
-        return values[self.inputs["attention_mask"] == 1] if values.ndim == 3 else values
+        return at_tokens(values, self.axes[name], self.inputs["attention_mask"])
+
+
+def at_tokens(values: NDArray[Any], axes: Axes, mask: NDArray[np.int64]) -> NDArray[Any]:
+    """What of an output stands at tokens, not at padding: [N, ...] if it has an axis of tokens, or one of their pairs.
+
+    Args:
+        values: the output.
+        axes: its axes; those of tokens come right after the batch.
+        mask: [B, T].
+    """
+    real, dimensions = mask == 1, axes.count("sequence")
+    if not dimensions:
+        return values
+    found: NDArray[Any] = values[real if dimensions == 1 else real[:, :, None] & real[:, None, :]]
+    return found
 
 
 class EncoderReference:
@@ -54,20 +75,20 @@ class EncoderReference:
 
     def __init__(self, task: EncoderTask) -> None:
         self.task, self.network = task, task.network
+        self.axes = graph_outputs(task)
         self._spreads: dict[str, float] = {}
         self.first_column: set[str] = set()
-        if not task.network.cls_last:
+        if not (isinstance(self.network, Decoder) or (isinstance(self.network, Encoder) and self.network.cls_last)):
             self.first_column.add("pair_logits")
-            if isinstance(task, SentenceEmbedding) and task.pooling == "pooler":
-                self.first_column.add("sentence_embedding")
+            if getattr(task, "pooling", None) in ("cls", "pooler"):
+                self.first_column |= {name for name, axes in self.axes.items() if "sequence" not in axes}
 
     @torch.inference_mode()
-    def __call__(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+    def __call__(self, inputs: Inputs) -> Outputs:
         """The task's outputs for a batch."""
         device = self.network.token_embedding.weight.device
-        names = ("input_ids", "attention_mask", *(["token_type_ids"] if self.network.num_token_types > 1 else []))
-        found = self.task(**{name: torch.from_numpy(inputs[name]).to(device) for name in names})
-        return {name: tensor.float().cpu().numpy() for name, tensor in found.items()}
+        found = self.task(**{name: torch.from_numpy(inputs[name]).to(device) for name in token_inputs(self.task)})
+        return {name: as_array(found[name]) for name in self.axes}
 
     @functools.cached_property
     def cases(self) -> list[Case]:
@@ -83,17 +104,20 @@ class EncoderReference:
     def _case(self, rng: np.random.Generator, batch: int, length: int, padding: str) -> Case:
         lengths = [length, *(rng.integers(1, length, batch - 1) if padding else [length] * (batch - 1))]
         rows = [rng.integers(0, self.network.vocab_size, size).tolist() for size in lengths]
-        types = [rng.integers(0, max(1, self.network.num_token_types), size).tolist() for size in lengths]
-        inputs = batch_of(rows, types, self.network.pad_token_id, left=padding == "left")
+        types = [rng.integers(0, max(1, num_token_types(self.network)), size).tolist() for size in lengths]
+        marks = self.task.graph_inputs if isinstance(self.task, LabelledTask) else ()
+        more = {name: [(rng.random(size) < 0.5).astype(np.int64).tolist() for size in lengths] for name in marks}
+        inputs = batch_of(rows, types, self.network.pad_token_id, left=padding == "left", more=more)
         if padding == "left":
             # what reads the first column would read padding
             found = {name: values for name, values in self(inputs).items() if name not in self.first_column}
-            return Case(padding, inputs, found)
+            return Case(padding, inputs, found, self.axes)
         alone = [
-            self(batch_of([row], [kinds], self.network.pad_token_id)) for row, kinds in zip(rows, types, strict=True)
+            self({name: values[index : index + 1, :size] for name, values in inputs.items()})
+            for index, size in enumerate(lengths)
         ]
-        joined = {name: _stacked([each[name][0] for each in alone], length) for name in alone[0]}
-        return Case(padding, inputs, joined)
+        joined = {name: _stacked([each[name][0] for each in alone], axes, length) for name, axes in self.axes.items()}
+        return Case(padding, inputs, joined, self.axes)
 
     def spread(self, name: str, relative: bool) -> float | None:
         """What errors of an output are relative to: the spread of its numbers over all cases. None if they are not."""
@@ -105,7 +129,14 @@ class EncoderReference:
         return self._spreads[name]
 
 
-def batch_of(rows: Sequence[list[int]], types: Sequence[list[int]], pad: int, *, left: bool = False) -> Inputs:
+def batch_of(
+    rows: Sequence[list[int]],
+    types: Sequence[list[int]],
+    pad: int,
+    *,
+    left: bool = False,
+    more: Mapping[str, Sequence[list[int]]] | None = None,
+) -> Inputs:
     """Rows of different lengths as one batch.
 
     Args:
@@ -113,22 +144,32 @@ def batch_of(rows: Sequence[list[int]], types: Sequence[list[int]], pad: int, *,
         types: the token type of each.
         pad: fills up.
         left: on which side.
+        more: what else each token has, by name.
     """
+    others = more or {}
     shape = len(rows), max(map(len, rows))
     inputs = {"input_ids": np.full(shape, pad, np.int64)}
-    inputs |= {name: np.zeros(shape, np.int64) for name in ("attention_mask", "token_type_ids")}
+    inputs |= {name: np.zeros(shape, np.int64) for name in ("attention_mask", "token_type_ids", *others)}
     for index, (row, kinds) in enumerate(zip(rows, types, strict=True)):
         place = slice(shape[1] - len(row), None) if left else slice(0, len(row))
         for name, values in (("input_ids", row), ("attention_mask", 1), ("token_type_ids", kinds)):
             inputs[name][index, place] = values
+        for name, each in others.items():
+            inputs[name][index, place] = each[index]
     return inputs
 
 
-def _stacked(rows: list[NDArray[np.float32]], length: int) -> NDArray[np.float32]:
-    """Outputs of single rows, [width] or [up to T, width], as those of a batch; zeros at padding."""
-    if rows[0].ndim == 1:
-        return np.stack(rows)
-    return np.stack([np.pad(row, ((0, length - len(row)), (0, 0))) for row in rows])
+def _stacked(rows: list[NDArray[Any]], axes: Axes, length: int) -> NDArray[Any]:
+    """Outputs of single rows as those of a batch; zeros at padding."""
+    return np.stack(
+        [
+            np.pad(
+                row,
+                [(0, length - row.shape[place] if axis == "sequence" else 0) for place, axis in enumerate(axes[1:])],
+            )
+            for row in rows
+        ]
+    )
 
 
 def shape_checks(
@@ -165,10 +206,13 @@ def _shapes(
 ) -> float:
     errors = []
     for case in reference.cases:
+        if not case.expected:  # all that it has reads the first column, where there is padding
+            continue
         found = run(case.inputs)
         each = [
             _error(case.valid(name, found[name]), case.valid(name, expected), reference.spread(name, relative))
             for name, expected in case.expected.items()
+            if not relative or expected.dtype == np.float32  # decisions are judged by how many agree
         ]
         error = float(np.max(each))  # not Python's max, which loses a value that is not a number
         batch, length = case.inputs["input_ids"].shape
@@ -179,7 +223,7 @@ def _shapes(
     return float(np.max(errors))
 
 
-def _error(found: NDArray[np.float32], expected: NDArray[np.float32], spread: float | None) -> float:
+def _error(found: NDArray[Any], expected: NDArray[Any], spread: float | None) -> float:
     """The largest difference, or the root mean square one over a spread."""
     difference = found - expected
     return float(np.abs(difference).max() if spread is None else np.sqrt(np.mean(difference**2)) / spread)

@@ -14,11 +14,13 @@ from tokenizers import Tokenizer
 
 from plmlight.decoding import Inputs, MaskFiller, TextEmbedder
 from plmlight.decoding.encoder import TextReader
+from plmlight.decoding.examples import TEXTS
 from plmlight.export.causal_checks import Forced
 from plmlight.export.drivers import OneSession
 from plmlight.export.encoder import EncoderTask, encoder_facts, encoder_graphs
 from plmlight.export.encoder_checks import (
     EncoderReference,
+    Outputs,
     Run,
     batch_of,
     cosine,
@@ -31,26 +33,7 @@ from plmlight.export.recipe import Limits
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
 from plmlight.tasks import MaskedLM, PermutationLM, SentenceEmbedding, TorchEmbeddingModel, TorchMaskedModel
-
-TEXTS = (
-    "The children played in the garden until it was dark.",
-    "Prices rose by three percent in the last quarter, the bank said on Monday.",
-    "She could not remember where she had left the keys to the house.",
-    "Water boils at one hundred degrees.",
-    "The old man sat by the river and told a story about the war.",
-    "A new law on the safety of food will come into force next year.",
-    "Is there a train to the city in the morning?",
-    "The team won the first game of the season and lost the second one.",
-    "He plays the violin.",
-    "The patient was given a small dose of the medicine twice a day.",
-    "def area(width, height): return width * height",
-    "今天天气很好，我们去公园吧。",
-    "北京是中国的首都。",
-    "这本书我看了三遍，还是不太明白。",
-    "他们昨天在上海开了一个会。",
-    "The quick brown fox jumps over the lazy dog.",
-)
-"""Texts that trained models are compared on; what a tokenizer does not know of them is an unknown token."""
+from plmlight.tasks.reading import num_token_types
 
 MASKED_TEXTS = ("The capital of France is {}.", "She opened the {} and went in.", "今天天气很{}。", "{}")
 """Golden requests; those that do not fit into a model's length are left out, the last one always fits."""
@@ -80,23 +63,28 @@ class EncoderDriver:
         network = task.network
         self.session, self.spec = session, spec
         self.max_length, self.pad_token_id = network.max_length, network.pad_token_id
-        self.num_token_types, self.width = network.num_token_types, network.d_model
+        self.num_token_types, self.width = num_token_types(network), network.d_model
 
-    def __call__(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """The graph's outputs for a batch."""
+    def __call__(self, inputs: Inputs) -> Outputs:
+        """The graph's outputs for a batch, float32 where they have a fraction."""
         found = self.session.run(None, {tensor.name: inputs[tensor.name] for tensor in self.spec.inputs})
-        return {tensor.name: values.astype(np.float32) for tensor, values in zip(self.spec.outputs, found, strict=True)}
+        return {
+            tensor.name: values.astype(np.float32) if tensor.dtype.is_floating_point else values
+            for tensor, values in zip(self.spec.outputs, found, strict=True)
+        }
 
     def scores(self, inputs: Inputs, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `plmlight.decoding.MaskedModel.scores`."""
-        return self(inputs)["logits"][rows, columns]
+        found: NDArray[np.float32] = self(inputs)["logits"][rows, columns]
+        return found
 
     def embed(self, inputs: Inputs) -> NDArray[np.float32]:
         """See `plmlight.decoding.EmbeddingModel.embed`."""
-        return self(inputs)["sentence_embedding"]
+        found: NDArray[np.float32] = self(inputs)["sentence_embedding"]
+        return found
 
 
-class _EncoderExport:
+class EncoderExport:
     """What the exports of encoders share.
 
     Args:
@@ -132,7 +120,7 @@ class _EncoderExport:
         return EncoderDriver(self.sessions.open(file), spec, self.encoder)
 
 
-class MaskedLMExport(_EncoderExport):
+class MaskedLMExport(EncoderExport):
     """The export of a `MaskedLM`.
 
     Args:
@@ -201,7 +189,7 @@ class MaskedLMExport(_EncoderExport):
         return lines
 
 
-class SentenceEmbeddingExport(_EncoderExport):
+class SentenceEmbeddingExport(EncoderExport):
     """The export of a `SentenceEmbedding`.
 
     Args:

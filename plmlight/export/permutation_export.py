@@ -90,7 +90,7 @@ class PermutationReference(EncoderReference):
                 self(batch_of([row], [kinds], self.network.pad_token_id))["logits"][0]
                 for row, kinds in zip(listed, types, strict=True)
             ]
-            return Case(padding, inputs, {"logits": _placed(inputs["attention_mask"], alone)})
+            return Case(padding, inputs, {"logits": _placed(inputs["attention_mask"], alone)}, self.axes)
         held = [past, *(rng.integers(0, past + 1, batch - 1) if padding else [past] * (batch - 1))]
         before = (np.arange(past) >= past - np.array(held)[:, None]).astype(np.int64)  # [B, M]
         memories = {
@@ -102,7 +102,7 @@ class PermutationReference(EncoderReference):
         kept = np.concatenate([before, own[:, : network.reuse_length]], 1)[:, -(network.memory_length or 0) :]
         inputs |= {"attention_mask": np.concatenate([before, own], 1), "kept_mask": kept, **memories}
         if padding == "left":  # it lies between memories and text, whose distances it makes larger
-            return MemoryCase(padding, inputs, self(inputs))
+            return MemoryCase(padding, inputs, self(inputs), self.axes)
         answers = [
             self(
                 batch_of([row], [kinds], self.network.pad_token_id)
@@ -114,7 +114,7 @@ class PermutationReference(EncoderReference):
         expected = {"logits": _placed(own, [answer["logits"][0] for answer in answers])}
         for name in map(present_name, self.names):
             expected[name] = _placed(kept, [answer[name][0] for answer in answers])
-        return MemoryCase(padding, inputs, expected)
+        return MemoryCase(padding, inputs, expected, self.axes)
 
 
 def with_memories(inputs: Inputs, names: list[str], width: int) -> Inputs:

@@ -62,9 +62,10 @@ class Limits:
         relative_logit_error: the same, as the root mean square difference over the spread of torch's.
         relative_hidden_error: the same of hidden states and embeddings; ``relative_logit_error`` by default.
         greedy_agreement: the share of greedy answers that equal torch's token for token, or of masks that are filled
-            with the same token.
+            with the same token, or of decisions about test requests (labels, tags) that are torch's.
         top1_agreement: the share of positions at which the likeliest token is torch's, near ties excused: along texts
-            sampled from a decoder, and at tokens that are hidden from a masked language model.
+            sampled from a decoder, at tokens that are hidden from a masked language model, and of the decisions of a
+            task with labels.
         loss_increase: how much the cross entropy of those tokens may grow, in nats a token.
         cosine_mean: of the angle between a text's embedding and torch's, over some texts.
         cosine_min: the least of them.

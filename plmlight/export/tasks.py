@@ -15,13 +15,23 @@ from tokenizers import Tokenizer
 
 from plmlight.export.causal_export import CausalLMExport
 from plmlight.export.encoder_export import MaskedLMExport, SentenceEmbeddingExport
+from plmlight.export.labelled_export import LabelledExport
 from plmlight.export.permutation_export import PermutationLMExport
 from plmlight.export.recipe import Limits
 from plmlight.export.sequence_export import Seq2SeqExport
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
 from plmlight.export.word_vectors import WordVectorExport
-from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, SentenceEmbedding, Seq2Seq, Task, WordVectorModel
+from plmlight.tasks import (
+    CausalLM,
+    LabelledTask,
+    MaskedLM,
+    PermutationLM,
+    SentenceEmbedding,
+    Seq2Seq,
+    Task,
+    WordVectorModel,
+)
 
 
 class TaskExport(Protocol):
@@ -96,3 +106,8 @@ def _(task: Seq2Seq, tokenizer: Tokenizer) -> TaskExport:
 @exporter.register
 def _(task: WordVectorModel, tokenizer: Tokenizer) -> TaskExport:
     return WordVectorExport(task, tokenizer)
+
+
+@exporter.register
+def _(task: LabelledTask, tokenizer: Tokenizer) -> TaskExport:
+    return LabelledExport(task, tokenizer)

@@ -94,7 +94,7 @@ class LSTMLM(Decoder):
     ) -> tuple[Tensor, Cache | None]:
         """Reads tokens; see `Decoder.forward`. The hidden states are zero at padding."""
         x = self.input_dropout(self.word_dropout(self.token_table(input_ids), input_ids))  # [B, T, E]
-        state = cache if cache is not None else self.empty_cache(len(input_ids), x.dtype, x.device)
+        state = cache if cache is not None else self.empty_cache(input_ids.shape[0], x.dtype, x.device)
         tokens = None if attention_mask is None else TokensFirst(attention_mask[:, -input_ids.shape[1] :])
         if tokens is not None:
             x = tokens.front(x)

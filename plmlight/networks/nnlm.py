@@ -70,7 +70,7 @@ class NNLM(Decoder):
         memory_mask: Tensor | None = None,
     ) -> tuple[Tensor, Cache | None]:
         """Reads tokens; see `Decoder.forward`."""
-        (window,) = cache if cache is not None else self.empty_cache(len(input_ids), device=input_ids.device)
+        (window,) = cache if cache is not None else self.empty_cache(input_ids.shape[0], device=input_ids.device)
         length, reach = input_ids.shape[1], torch.arange(self.order - 1, device=input_ids.device)
         words = input_ids + 1  # 0 is no word
         if attention_mask is None:

@@ -1,5 +1,6 @@
 """Runs bundles on ONNX Runtime. Needs numpy, onnxruntime and tokenizers; loads no torch and no lightning."""
 
+from plmlight.runtime.analysis import AnalysisModel
 from plmlight.runtime.bundle import Bundle, read_bundle, verify
 from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
@@ -13,6 +14,7 @@ from plmlight.runtime.words import WordModel
 
 __all__ = [
     "PROVIDERS",
+    "AnalysisModel",
     "Bundle",
     "BundleModel",
     "EmbeddingModel",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from plmlight.decoding import DecodingOptions
+from plmlight.runtime.analysis import AnalysisModel
 from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
 from plmlight.runtime.generation import GenerationModel
@@ -63,6 +64,8 @@ def _request(model: BundleModel, record: Record) -> tuple[str, Callable[[], str]
     """The text of a record, and what answers it again and says what differs; reading the record fails here."""
     if isinstance(model, FillingModel):
         return record["text"], _filling(model, record)
+    if isinstance(model, AnalysisModel):
+        return " | ".join(map(str, record["request"].values())), _analysis(model, record)
     if isinstance(model, EmbeddingModel | WordModel):
         return record["text"], _embedding(model, record)
     assert isinstance(model, GenerationModel | TranslationModel), type(model)
@@ -131,6 +134,11 @@ def _embedding(model: EmbeddingModel | WordModel, record: Record) -> Callable[[]
         return "" if error <= tolerance else f"the vector is {error:.2g} of its length away from the recorded one"
 
     return again
+
+
+def _analysis(model: AnalysisModel, record: Record) -> Callable[[], str]:
+    request, wanted, tolerance = dict(record["request"]), dict(record["answer"]), float(record["tolerance"])
+    return lambda: model.difference(model.answers([request])[0], wanted, tolerance)
 
 
 def _tokens(found: Sequence[int | None], wanted: list[int]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from plmlight.decoding import ANALYSERS
+from plmlight.runtime.analysis import analysis_model
 from plmlight.runtime.bundle import Bundle, read_bundle, verify
 from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.encoding import EmbeddingModel, FillingModel
@@ -21,6 +23,7 @@ MODELS: dict[str, type[BundleModel]] = {
     "Seq2Seq": TranslationModel,
     "SpanCorruptionLM": TranslationModel,
     "WordVectorModel": WordModel,
+    **{task: analysis_model(task, analyser) for task, analyser in ANALYSERS.items()},
 }
 """What a bundle becomes, by the task that its manifest names."""
 
@@ -38,7 +41,8 @@ def load(bundle: str | Path, provider: str = "auto", threads: int | None = None,
     Returns:
         The model of the bundle's task: a `GenerationModel` (``.generate``, ``.stream``), a `TranslationModel`
         (``.translate``, ``.summarise``, ``.reply``, ``.generate``, ``.stream``), a `FillingModel` (``.fill``), an
-        `EmbeddingModel` (``.embed``) or a `WordModel` (``.embed``, ``.nearest``, ``.analogy``, ``.similarity``).
+        `EmbeddingModel` (``.embed``), an `AnalysisModel` (``.answers``, and by its task ``.classify``, ...) or
+        a `WordModel` (``.embed``, ``.nearest``, ``.analogy``, ``.similarity``).
 
     Raises:
         ValueError: when this is no bundle, its verdict failed, a byte differs, or the provider is not obtained.

@@ -1,27 +1,31 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from plmlight.decoding import Inputs
+from plmlight.tasks.labelled import LabelledTask
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
+from plmlight.tasks.reading import num_token_types
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 
 
 class _TorchEncoder:
-    """An encoder task as `plmlight.decoding` wants it; it runs where its weights are.
+    """A task that reads texts as `plmlight.decoding` wants it; it runs where its weights are.
 
     Args:
         task: put into evaluation mode.
     """
 
-    def __init__(self, task: MaskedLM | PermutationLM | SentenceEmbedding) -> None:
+    def __init__(self, task: MaskedLM | PermutationLM | SentenceEmbedding | LabelledTask) -> None:
         network = task.eval().network
         self.max_length, self.pad_token_id = network.max_length, network.pad_token_id
-        self.num_token_types, self.width = network.num_token_types, network.d_model
+        self.num_token_types, self.width = num_token_types(network), network.d_model
         self.device = network.token_embedding.weight.device
 
     def tensors(self, inputs: Inputs) -> dict[str, Tensor]:
@@ -70,3 +74,28 @@ class TorchEmbeddingModel(_TorchEncoder):
         """See `plmlight.decoding.EmbeddingModel.embed`."""
         vectors: NDArray[np.float32] = self.task(**self.tensors(inputs))["sentence_embedding"].float().cpu().numpy()
         return vectors
+
+
+class TorchOutputModel(_TorchEncoder):
+    """A task with labels, whatever its network, for `plmlight.decoding.TextAnalyser`.
+
+    Args:
+        task: the task.
+    """
+
+    def __init__(self, task: LabelledTask) -> None:
+        super().__init__(task)
+        self.task = task
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        """See `plmlight.decoding.OutputModel`."""
+        marks = {name: torch.from_numpy(inputs[name]).to(self.device) for name in self.task.graph_inputs}
+        found: dict[str, Tensor] = self.task(**self.tensors(inputs), **marks)
+        return {name: as_array(found[name]) for name in self.task.graph_outputs}
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """A tensor as numpy has it: numbers with a fraction as float32, others as they are."""
+    array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+    return array
