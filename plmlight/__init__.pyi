@@ -15,6 +15,7 @@ from .data import ParallelCorpus as ParallelCorpus
 from .data import SquadData as SquadData
 from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
+from .data import TextPairs as TextPairs
 from .data import WindowCorpus as WindowCorpus
 from .loading import load as load
 from .networks import ALBERT as ALBERT
@@ -36,9 +37,13 @@ from .networks import Word2Vec as Word2Vec
 from .networks import XLNet as XLNet
 from .objectives import CausalLanguageModelling as CausalLanguageModelling
 from .objectives import CooccurrenceRegression as CooccurrenceRegression
+from .objectives import CoSENT as CoSENT
+from .objectives import CosineRegression as CosineRegression
 from .objectives import Denoising as Denoising
 from .objectives import HierarchicalSoftmax as HierarchicalSoftmax
+from .objectives import InBatchNegatives as InBatchNegatives
 from .objectives import MaskedLanguageModelling as MaskedLanguageModelling
+from .objectives import Matryoshka as Matryoshka
 from .objectives import NegativeSampling as NegativeSampling
 from .objectives import NextSentencePrediction as NextSentencePrediction
 from .objectives import PermutationLanguageModelling as PermutationLanguageModelling
@@ -49,6 +54,7 @@ from .objectives import SequenceToSequence as SequenceToSequence
 from .objectives import SpanCorruption as SpanCorruption
 from .objectives import SpanMasking as SpanMasking
 from .objectives import TranslationLanguageModelling as TranslationLanguageModelling
+from .objectives import TripletLoss as TripletLoss
 from .objectives import WholeWordMasking as WholeWordMasking
 from .tasks import CausalLM as CausalLM
 from .tasks import MaskedLM as MaskedLM

@@ -15,4 +15,5 @@ from .stream_loader import StreamEvaluationLoader as StreamEvaluationLoader
 from .stream_loader import StreamTrainingLoader as StreamTrainingLoader
 from .task_mixture import MixedTask as MixedTask
 from .task_mixture import TaskMixture as TaskMixture
+from .text_pairs import TextPairs as TextPairs
 from .window_corpus import WindowCorpus as WindowCorpus

@@ -23,10 +23,11 @@ class ExampleSamples:
     """Samples for the loaders of `plmlight.data.bucketing`.
 
     A name in ``per_token`` is padded to the longest sample of a batch; a number or an array that is not is stacked;
-    anything else (strings, lists) is passed on as a list.
+    anything else (strings, lists) is passed on as a list. A sample of several texts has ``input_ids``, ``input_ids_2``,
+    ``input_ids_3``, ..., each padded by itself, with an ``attention_mask_2`` and so on.
 
     Args:
-        rows: the samples; each has ``input_ids`` [T].
+        rows: the samples; each has ``input_ids`` [T], and all have the same names.
         padding: the id that fills up ``input_ids``.
         per_token: the names of what each token has, beside ``input_ids`` and ``token_type_ids``. Those that begin with
             ``labels`` are filled up with -100, others with 0.
@@ -37,9 +38,15 @@ class ExampleSamples:
         self, rows: Sequence[Row], padding: int, per_token: Sequence[str] = (), max_length: int | None = None
     ) -> None:
         self.rows, self._padding = rows, padding
-        self._per_token = {*TOKENS, *per_token}
-        self._lengths = np.array([len(row["input_ids"]) for row in rows], dtype=np.int64)
-        self.max_length = int(self._lengths.max(initial=1)) if max_length is None else max_length
+        first = rows[0] if rows else {"input_ids": []}
+        self._texts = [name.removeprefix("input_ids") for name in first if name.startswith("input_ids")]
+        self._text_of = dict.fromkeys(per_token, "") | {
+            f"{name}{text}": text for name in TOKENS for text in self._texts
+        }
+        lengths = [[len(row[f"input_ids{text}"]) for text in self._texts] for row in rows]
+        sides = np.array(lengths, dtype=np.int64).reshape(len(rows), -1)
+        self._lengths = sides[:, 0] if len(self._texts) == 1 else sides
+        self.max_length = int(sides.sum(1).max(initial=1)) if max_length is None else max_length
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,11 +56,12 @@ class ExampleSamples:
         """What a checkpoint and the data it is resumed on must agree in."""
         digest = hashlib.sha256()
         for row in self.rows:
-            digest.update(np.ascontiguousarray(row["input_ids"]).tobytes())
+            for text in self._texts:
+                digest.update(np.ascontiguousarray(row[f"input_ids{text}"]).tobytes())
         return {"samples": len(self), "sha256": digest.hexdigest()[:16]}
 
     def lengths(self, sample_ids: Indices, epoch: int) -> Indices:
-        """Tokens of samples, special ones included [n]."""
+        """Tokens of samples, special ones included [n]; of several texts [n, texts]."""
         found: Indices = self._lengths[sample_ids]
         return found
 
@@ -61,26 +69,31 @@ class ExampleSamples:
         """Reads samples.
 
         Args:
-            sample_ids: [B]; -1 for a row of padding: mask 0, labels -100, else what the first sample has.
+            sample_ids: [B]; -1 for a row of padding: mask 0, labels -100 (NaN for numbers with a fraction), else what
+                the last sample has.
             epoch: passed on.
 
         Returns:
-            ``attention_mask`` [B, T], ``sample_ids`` [B], ``epoch`` [], and what the rows have.
+            ``attention_mask`` [B, T] (of each text), ``sample_ids`` [B], ``epoch`` [], and what the rows have.
         """
         rows = [self.rows[number] for number in sample_ids]
         there = sample_ids >= 0
-        lengths = np.where(there, [len(row["input_ids"]) for row in rows], 0)
-        mask = np.arange(max(1, lengths.max())) < lengths[:, None]
-        batch: dict[str, Any] = {"attention_mask": torch.from_numpy(mask.astype(np.int64))}
+        masks = {}
+        for text in self._texts:
+            lengths = np.where(there, [len(row[f"input_ids{text}"]) for row in rows], 0)
+            masks[text] = np.arange(max(1, lengths.max())) < lengths[:, None]
+        batch: dict[str, Any] = {
+            f"attention_mask{text}": torch.from_numpy(mask.astype(np.int64)) for text, mask in masks.items()
+        }
         for name in rows[0]:
             values = [row[name] for row in rows]
-            if name in self._per_token:
-                filler = self._padding if name == "input_ids" else IGNORED if name.startswith("labels") else 0
-                batch[name] = torch.from_numpy(_padded(values, mask, filler))
+            if name in self._text_of:
+                filler = self._padding if name.startswith("input_ids") else IGNORED if name.startswith("labels") else 0
+                batch[name] = torch.from_numpy(_padded(values, masks[self._text_of[name]], filler))
             elif isinstance(values[0], int | float | np.ndarray | np.number):
                 stacked = torch.from_numpy(np.stack([np.asarray(value) for value in values]))
                 if name.startswith("labels") and not there.all():
-                    stacked[torch.from_numpy(~there)] = IGNORED
+                    stacked[torch.from_numpy(~there)] = float("nan") if stacked.is_floating_point() else IGNORED
                 batch[name] = stacked.float() if stacked.is_floating_point() else stacked.long()
             else:
                 batch[name] = values

@@ -10,7 +10,7 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import IO, Any, Literal, NamedTuple
 
 import fsspec
@@ -229,12 +229,14 @@ Record = tuple[str, tuple[str, ...]]
 """Where something stands, for messages, and the texts of its fields."""
 
 
-def records(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+def records(source: Source, fields: Sequence[str], numbers: Sequence[str] = ()) -> Iterator[Record]:
     """Streams the records of a file that has fields (jsonl, csv, tsv, parquet, a data set).
 
     Args:
         source: the file.
-        fields: the keys or columns to read.
+        fields: the keys or columns to read. Columns that are all given by their number, from 1, are those of a csv or
+            tsv file without a header.
+        numbers: those of the fields that may hold a number in the place of a string.
 
     Yields:
         Where the record stands, and the text of each field, in the order of ``fields``.
@@ -242,7 +244,7 @@ def records(source: Source, fields: Sequence[str]) -> Iterator[Record]:
     Raises:
         ValueError: for what cannot be read, or lacks a field, naming the place.
     """
-    return _RECORDS[source.kind](source, fields)
+    return _RECORDS[source.kind](source, fields, frozenset(numbers))
 
 
 def objects(source: Source, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -271,32 +273,37 @@ def objects(source: Source, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, entry
 
 
-def _jsonl(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+def _jsonl(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
     for where, entry in objects(source, fields[0]):
-        yield where, tuple(_text(entry, field, where) for field in fields)
+        yield where, tuple(_text(entry, field, where, field in numbers) for field in fields)
 
 
-def _table(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+def _table(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
     csv.field_size_limit(2**31 - 1)
     rows = csv.reader(
         (f"{line}\n" for line in lines(source)), delimiter="\t" if source.kind == "tsv" else ",", strict=True
     )
     try:
-        header = next(rows, [])
-        if not header:
-            return
-        columns = [_column(header, field, f"{source.name}:1") for field in fields]
+        if all(field.isdigit() and int(field) > 0 for field in fields):
+            columns = [int(field) - 1 for field in fields]
+            expected = f"at least {max(columns) + 1}"
+        else:
+            header = next(rows, [])
+            if not header:
+                return
+            columns = [_column(header, field, f"{source.name}:1") for field in fields]
+            expected = str(len(header))
         for row in rows:
             where = f"{source.name}:{rows.line_num}"
             if row and len(row) <= max(columns):
-                raise ValueError(f"{where}: has {len(row)} columns, expected {len(header)}")
+                raise ValueError(f"{where}: has {len(row)} columns, expected {expected}")
             if row:
                 yield where, tuple(row[column] for column in columns)
     except csv.Error as error:
         raise ValueError(f"{source.name}:{rows.line_num}: not a row of CSV ({error})") from None
 
 
-def _parquet(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+def _parquet(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
     import pyarrow
     import pyarrow.parquet
 
@@ -312,10 +319,10 @@ def _parquet(source: Source, fields: Sequence[str]) -> Iterator[Record]:
             for entry in batch.to_pylist():
                 row += 1
                 where = f"{source.name}: row {row}"
-                yield where, tuple(_text(entry, field, where) for field in fields)
+                yield where, tuple(_text(entry, field, where, field in numbers) for field in fields)
 
 
-def _dataset(source: Source, fields: Sequence[str]) -> Iterator[Record]:
+def _dataset(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
     table = open_dataset(source.name)
     for field in fields:
         _column(table.column_names, field, source.name)
@@ -323,10 +330,11 @@ def _dataset(source: Source, fields: Sequence[str]) -> Iterator[Record]:
         part = table[start : start + 1024]
         for place in range(len(part[fields[0]])):
             where = f"{source.name}: row {start + place + 1}"
-            yield where, tuple(_text({field: part[field][place]}, field, where) for field in fields)
+            found = ((field, {field: part[field][place]}) for field in fields)
+            yield where, tuple(_text(entry, field, where, field in numbers) for field, entry in found)
 
 
-_RECORDS: dict[str, Callable[[Source, Sequence[str]], Iterator[Record]]] = {
+_RECORDS: dict[str, Callable[[Source, Sequence[str], Set[str]], Iterator[Record]]] = {
     "jsonl": _jsonl,
     "csv": _table,
     "tsv": _table,
@@ -335,10 +343,12 @@ _RECORDS: dict[str, Callable[[Source, Sequence[str]], Iterator[Record]]] = {
 }
 
 
-def _text(entry: dict[str, Any], field: str, where: str) -> str:
+def _text(entry: dict[str, Any], field: str, where: str, number: bool = False) -> str:
     if field not in entry:
         raise ValueError(f"{where}: there is no field {field!r}{nearest(field, map(str, entry))}")
     value = entry[field]
+    if number and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{where}: field {field!r} is {type(value).__name__}, expected a string")
     return value

@@ -14,6 +14,7 @@ from plmlight.decoding.generate import generate, stream
 from plmlight.decoding.generator import TextGenerator
 from plmlight.decoding.model import Covering, LanguageModel, Revealing, SequenceModel
 from plmlight.decoding.options import DecodingOptions
+from plmlight.decoding.retrieval import Match, TextIndex
 from plmlight.decoding.row import Hypothesis
 from plmlight.decoding.sequence import SequenceGenerator, with_end
 from plmlight.decoding.text import Piece
@@ -32,6 +33,7 @@ __all__ = [
     "LanguageModel",
     "MaskFiller",
     "MaskedModel",
+    "Match",
     "Neighbour",
     "OutputModel",
     "Piece",
@@ -43,6 +45,7 @@ __all__ = [
     "TextClassifier",
     "TextEmbedder",
     "TextGenerator",
+    "TextIndex",
     "WordSpace",
     "generate",
     "stream",

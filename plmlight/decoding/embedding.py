@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from plmlight.decoding.encoder import EmbeddingModel, TextReader, by_length
+from plmlight.decoding.retrieval import TextIndex
 
 
 class TextEmbedder:
@@ -44,3 +46,18 @@ class TextEmbedder:
         for numbers in by_length(encodings, batch_size):
             vectors[numbers] = self.model.embed(reader.batch([encodings[number] for number in numbers]))
         return vectors
+
+    def index(self, documents: Sequence[str | Mapping[str, Any]], batch_size: int = 32) -> TextIndex:
+        """Documents that can be searched: ``model.index(texts).search("a question", top_k=3)``.
+
+        Args:
+            documents: texts, or records that have a ``text``.
+            batch_size: how many are embedded together.
+
+        Returns:
+            The index.
+
+        Raises:
+            ValueError: for no documents, or one without a text.
+        """
+        return TextIndex(self, documents, batch_size=batch_size)

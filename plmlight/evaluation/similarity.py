@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from plmlight.decoding import TextEmbedder
 from plmlight.evaluation.measurement import Advance, Measurement
-from plmlight.evaluation.significance import Statistic
+from plmlight.metrics.ranking import correlations
 from plmlight.text import nearest
 from plmlight.text.vectors import is_number
 
@@ -164,25 +162,3 @@ def measure_similarity(
     cosines = (vectors[first] * vectors[second]).sum(1)
     statistics = correlations(cosines, np.array([pair.score for pair in pairs]))
     return Measurement(statistics, "pairs", len(pairs), {"pairs": len(pairs), "texts": len(texts)})
-
-
-def correlations(found: NDArray[np.float64], gold: NDArray[np.float64]) -> dict[str, Statistic]:
-    """Spearman's and Pearson's correlation.
-
-    Args:
-        found: [N].
-        gold: [N].
-
-    Returns:
-        ``spearman`` and ``pearson``; NaN where a sample has one value only.
-    """
-
-    def pearson(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-        ours, theirs = (each - each.mean(-1, keepdims=True) for each in (ours, theirs))
-        scale = np.sqrt((ours**2).sum(-1) * (theirs**2).sum(-1))
-        return np.asarray((ours * theirs).sum(-1) / np.where(scale > 0, scale, np.nan))
-
-    return {
-        "spearman": lambda indices: pearson(rankdata(found[indices], axis=-1), rankdata(gold[indices], axis=-1)),
-        "pearson": lambda indices: pearson(found[indices], gold[indices]),
-    }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plmlight.decoding import WordSpace
 from plmlight.evaluation.measurement import Measurement, ratio
-from plmlight.evaluation.similarity import correlations
+from plmlight.metrics.ranking import correlations
 
 _AT_ONCE = 256  # questions
 

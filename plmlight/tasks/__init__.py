@@ -4,7 +4,7 @@ from plmlight.tasks.causal_lm import CausalLM
 from plmlight.tasks.checkpoint import task_from_checkpoint
 from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
 from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
-from plmlight.tasks.labelled import LabelledTask
+from plmlight.tasks.labelled import LabelledTask, ScoredTask
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.question_answering import QuestionAnswering
@@ -20,6 +20,7 @@ __all__ = [
     "MaskedLM",
     "PermutationLM",
     "QuestionAnswering",
+    "ScoredTask",
     "SentenceEmbedding",
     "Seq2Seq",
     "SpanCorruptionLM",

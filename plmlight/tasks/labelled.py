@@ -60,27 +60,17 @@ def _joined(values: list[Any]) -> Any:
     return np.stack(values) if arrays and len({np.shape(value) for value in values}) == 1 else values
 
 
-class LabelledTask(Task):
-    """A task that learns from labels.
+class ScoredTask(Task):
+    """A task that is evaluated on all examples of a set together.
 
-    A subclass answers (``forward``, by the names of the exported graph), says how far the answers are from the labels
-    (`loss`), what of them is kept of each example of a validation or test set (`find`), and what that is worth
-    (`score`), which sees the whole set at once: so any measure is exact on any number of ranks.
+    A subclass reads a batch (`read`), says how far the answers are from what they should be (`loss`), what of them is
+    kept of each example of a validation or test set (`find`), and what that is worth (`score`), which sees the whole
+    set at once: so any measure is exact on any number of ranks.
     """
 
-    @property
     @abstractmethod
-    def graph_outputs(self) -> dict[str, tuple[str | int, ...]]:
-        """What ``forward`` returns, in the exported graph's order: name to axes, as ``("batch", "sequence", 9)``."""
-
-    @property
-    def graph_inputs(self) -> tuple[str, ...]:
-        """What ``forward`` asks of each token beside ids, mask and segments: names of [B, T], 0 at padding."""
-        return ()
-
-    @abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """What the runtime must know to turn the outputs into answers (labels, thresholds): plain values."""
+    def read(self, batch: Batch) -> dict[str, Tensor]:
+        """What the network answers to a batch, by name."""
 
     @abstractmethod
     def loss(self, outputs: dict[str, Tensor], batch: Batch) -> Parts:
@@ -93,12 +83,6 @@ class LabelledTask(Task):
     @abstractmethod
     def score(self, found: Found) -> dict[str, float]:
         """The measures of a whole set, from what `find` gave."""
-
-    def read(self, batch: Batch) -> dict[str, Tensor]:
-        """What ``forward`` answers to a batch."""
-        names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", *self.graph_inputs)
-        outputs: dict[str, Tensor] = self(**{name: batch[name] for name in names if name in batch})
-        return outputs
 
     def parts(self, batch: Batch) -> Parts:
         """The loss; what was answered stays in the batch as ``outputs``, for `find`."""
@@ -136,3 +120,31 @@ class LabelledTask(Task):
         found = self.findings.take(self.data_parallel_group)
         for name, value in (self.score(found) if found else {}).items():
             self.log(f"{prefix}_{name}", value, prog_bar=True, sync_dist=True)
+
+
+class LabelledTask(ScoredTask):
+    """A task that learns from labels.
+
+    A subclass answers (``forward``, by the names of the exported graph), and says how the answers are scored; see
+    `ScoredTask`.
+    """
+
+    @property
+    @abstractmethod
+    def graph_outputs(self) -> dict[str, tuple[str | int, ...]]:
+        """What ``forward`` returns, in the exported graph's order: name to axes, as ``("batch", "sequence", 9)``."""
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """What ``forward`` asks of each token beside ids, mask and segments: names of [B, T], 0 at padding."""
+        return ()
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the runtime must know to turn the outputs into answers (labels, thresholds): plain values."""
+
+    def read(self, batch: Batch) -> dict[str, Tensor]:
+        """What ``forward`` answers to a batch."""
+        names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", *self.graph_inputs)
+        outputs: dict[str, Tensor] = self(**{name: batch[name] for name in names if name in batch})
+        return outputs

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
 from plmlight.decoding import TextEmbedder
-from plmlight.evaluation.similarity import Columns, Pair, correlations, measure_similarity, read_pairs
+from plmlight.evaluation.similarity import Columns, Pair, measure_similarity, read_pairs
 
 
 class Letters(TextEmbedder):
@@ -22,22 +22,6 @@ class Letters(TextEmbedder):
     ) -> NDArray[np.float32]:
         self.calls.append(len(texts))
         return np.array([[text.count(letter) for letter in "abcd"] for text in texts], np.float32)
-
-
-def test_the_correlations_are_those_of_scipy_also_of_samples_with_ties() -> None:
-    random = np.random.default_rng(0)
-    gold = random.integers(0, 5, 80).astype(float)
-    found = gold + random.normal(0, 2, 80).round()
-    statistics = correlations(found, gold)
-    indices = random.integers(0, 80, (5, 80))
-    for name, oracle in (("spearman", spearmanr), ("pearson", pearsonr)):
-        expected = [oracle(found[row], gold[row]).statistic for row in indices]
-        assert statistics[name](indices) == pytest.approx(np.array(expected), abs=1e-12)
-
-
-def test_a_sample_of_one_value_has_no_correlation() -> None:
-    statistics = correlations(np.arange(3.0), np.arange(3.0))
-    assert all(np.isnan(statistic(np.array([[1, 1, 1]]))).all() for statistic in statistics.values())
 
 
 def test_similarity_is_of_the_cosines_and_each_text_is_embedded_once() -> None:
