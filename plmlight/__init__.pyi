@@ -10,6 +10,7 @@ from .adapters import PrefixTuning as PrefixTuning
 from .data import Cooccurrences as Cooccurrences
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
+from .data import LabelledPairs as LabelledPairs
 from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus
 from .data import SquadData as SquadData
@@ -58,10 +59,13 @@ from .objectives import TripletLoss as TripletLoss
 from .objectives import WholeWordMasking as WholeWordMasking
 from .tasks import CausalLM as CausalLM
 from .tasks import MaskedLM as MaskedLM
+from .tasks import MultiLabel as MultiLabel
 from .tasks import PermutationLM as PermutationLM
 from .tasks import QuestionAnswering as QuestionAnswering
+from .tasks import Regression as Regression
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
+from .tasks import SingleLabel as SingleLabel
 from .tasks import SpanCorruptionLM as SpanCorruptionLM
 from .tasks import TextClassification as TextClassification
 from .tasks import WordVectorModel as WordVectorModel

@@ -17,6 +17,7 @@ from plmlight.interop import (
     import_folder,
     is_checkpoint,
     read_decoding,
+    read_labels,
     read_pooling,
     read_prefixes,
 )
@@ -191,6 +192,8 @@ def _from_folder(folder: Path) -> Task:
     arguments = {"network": imported.network, **imported.arguments}
     if name == "SentenceEmbedding":
         arguments |= read_pooling(folder, isinstance(imported.network, Encoder) and imported.network.cls_last)
+    elif name == "TextClassification":
+        arguments |= read_labels(folder)
     task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
     fill(task, imported.heads, imported.names, str(folder))
     if isinstance(task, plmlight.tasks.Seq2Seq):

@@ -125,6 +125,12 @@ class TrainingCLI(LightningCLI):
             compute_fn=lambda data: getattr(data, "labels", None),
             apply_on="instantiate",
         )
+        parser.link_arguments(
+            "data",
+            "model.init_args.max_length",
+            compute_fn=lambda data: getattr(data, "max_length", None),
+            apply_on="instantiate",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""
@@ -159,6 +165,12 @@ class TrainingCLI(LightningCLI):
         counts = getattr(self.datamodule, "token_counts", None) if hasattr(self.model, "use_token_counts") else None
         if self.rebuilt is None and counts is not None:
             self.model.use_token_counts(counts)
+        counts = getattr(self.datamodule, "label_counts", None) if hasattr(self.model, "use_label_counts") else None
+        if self.rebuilt is None and counts is not None:
+            self.model.use_label_counts(counts, len(self.datamodule.examples["fit"]))
+        labels = getattr(self.datamodule, "labels", None)
+        if self.rebuilt is not None and labels is not None and labels != getattr(self.model, "labels", labels):
+            raise ValueError(f"the data's labels are {labels}, but the checkpoint's {self.model.labels}: leave them out")
         if found["tokenizer"] is not None:
             check_tokenizer(found["tokenizer"], found["target_tokenizer"], self.model, self.config)
         self.model.check_ready()

@@ -16,7 +16,7 @@ from plmlight.interop import Pretrained, fetch, is_checkpoint, read_checkpoint, 
 from plmlight.nn import build
 from plmlight.nn.counting import Counted
 from plmlight.objectives import Objective, SentencePairObjective
-from plmlight.tasks import Seq2Seq, Task
+from plmlight.tasks import Problem, Seq2Seq, SingleLabel, Task, TextClassification
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
 
@@ -61,6 +61,7 @@ def link_data(config: Namespace, task: Task | None) -> None:
         return
     _link_tokenizer(config)
     _link_order(config, task)
+    _link_problem(config, task)
     if "form" in data:
         data.form = _form(config, task, data.form)
     endless = "max_target_length" in data and data.get("form") != "joined"  # then None is no limit
@@ -88,6 +89,30 @@ def _link_tokenizer(config: Namespace) -> None:
     tokenizer = _tokenizer_at(fetch(folder))
     if tokenizer is not None:
         data.tokenizer = _written(tokenizer)
+
+
+def _link_problem(config: Namespace, task: Task | None) -> None:
+    """Lets the data read labels as the model asks for them: what they are, their names, and long texts in windows."""
+    data = config.data.init_args
+    cls = type(task) if task is not None else locate(config.model.class_path)
+    if "problem" not in data or not (isinstance(cls, type) and issubclass(cls, TextClassification)):
+        return
+    if isinstance(task, TextClassification):
+        kind, stride = task.problem.kind, task.stride
+        data.labels = task.labels if data.labels is None else data.labels
+    else:
+        named = config.model.init_args.get("problem")
+        found = SingleLabel if named is None else locate(named.class_path)
+        assert isinstance(found, type)
+        assert issubclass(found, Problem)
+        kind, stride = found.kind, config.model.init_args.get("stride")
+    for name, value, unset in (("problem", kind, SingleLabel.kind), ("stride", stride, None)):
+        if data.get(name) not in (unset, value):
+            raise ValueError(f"data.{name} {data[name]} was given, but it is the model's, {value}: leave it out")
+        if name in data:
+            data[name] = value
+    if stride is not None and "stride" not in data:
+        raise ValueError("model.stride: pairs of texts are not read in windows; leave it out")
 
 
 def _link_order(config: Namespace, task: Task | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,10 @@ class LabelledData(TokenData, Generic[E]):
         """What is equal for examples that must not be parted between training and validation; None for nothing."""
         return None
 
+    def _stratum(self, example: E) -> Hashable | None:
+        """What each fold has its part of, a class; None for nothing."""
+        return None
+
     def _settle(self) -> None:
         """Looks at ``self.examples`` of all stages, before there are rows."""
 
@@ -129,17 +134,31 @@ class LabelledData(TokenData, Generic[E]):
             self.tokenizer = self._cache.tokenizer(TextOfExamples(texts), kind, vocab_size, lowercase)
 
     def _held_out(self, examples: Sequence[E]) -> list[bool]:
-        """Which examples are held out, the same ones for every seed; those of a group all or none."""
+        """Which examples are held out, the same ones for every seed; those of a group all or none.
+
+        Of each stratum as much as of all; what is alone in its stratum stays in training.
+        """
         groups = [self._group(example) for example in examples]
         numbers: dict[Hashable, int] = {}
         for place, group in enumerate(groups):
             numbers.setdefault(("alone", place) if group is None else group, len(numbers))
         member = [numbers[("alone", place) if group is None else group] for place, group in enumerate(groups)]
         order = Permutation(len(numbers), 0, 0)[np.arange(len(numbers))]
-        if self.folds is None:
-            taken = order[: max(1, round(len(numbers) * self._fraction))]
-        else:
+        strata = dict(reversed([(n, self._stratum(e)) for n, e in zip(member, examples, strict=True)]))
+        sizes = Counter(strata.values())
+        if len(sizes) > 1:
+            ranks = {stratum: rank for rank, stratum in enumerate(sizes)}
+            ordered = sorted(order.tolist(), key=lambda number: ranks[strata[number]])  # stable: at random within each
+            order = np.array([number for number in ordered if sizes[strata[number]] > 1], dtype=np.int64)
+        places = np.arange(len(order))
+        if self.folds is not None and len(sizes) > 1:
+            taken = order[places % self.folds == self.fold]
+        elif self.folds is not None:
             taken = np.array_split(order, self.folds)[self.fold]
+        elif len(sizes) > 1:
+            taken = order[np.diff(np.floor(np.arange(len(order) + 1) * self._fraction + 0.5)) > 0]
+        else:
+            taken = order[: max(1, round(len(numbers) * self._fraction))]
         if not 0 < len(taken) < len(numbers):
             raise ValueError(
                 f"{self._names['fit']}: {len(numbers)} examples are too few to hold some out for validation; "

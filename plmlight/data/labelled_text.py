@@ -1,48 +1,46 @@
-"""Texts with the name of their class."""
-
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-from plmlight.data.base import Files, Stage
-from plmlight.data.examples import Row
-from plmlight.data.labelled import LabelledData
-from plmlight.data.readers import records
-from plmlight.data.sources import resolve
-from plmlight.text import TokenizerKind, nearest
+from plmlight.data.classified import ClassifiedData, OnError
+from plmlight.data.label_files import FileFormat
+from plmlight.data.labelled_examples import LabelReader, ProblemKind
+from plmlight.text import TokenizerKind
 
 
-@dataclass(frozen=True)
-class LabelledExample:
-    """A text with its label, and where they stand."""
-
-    where: str
-    text: str
-    label: str
-
-
-class LabelledText(LabelledData[LabelledExample]):
-    """Texts with the name of their class.
+class LabelledText(ClassifiedData):
+    """Texts with the name of their class, with several such names, or with a number.
 
     Args:
-        files: to train on: .csv, .tsv (with a header), .jsonl, .parquet or ``dataset:`` names.
-        text_field: the column or key of the text.
+        files: to train on: ``.csv`` or ``.tsv`` with a header; ``.jsonl``, ``.parquet``; ``dataset:`` names;
+            a folder with a folder a class, whose text files are texts; text files with an example a line: the label is
+            its first word, or columns are parted by TABs where their numbers are given as fields.
+        text_field: the column or key of the text; of a table without a header the number of the column, from 1.
         label_field: of the label.
-        labels: the names of the classes, in order; by default those of ``files``, sorted.
+        labels: the names of the classes, in order, or a file with one a line; then files may have their numbers, from
+            0. By default the names in ``files``, sorted, and from the command line those of a checkpoint.
+        problem: what labels are: one class, any number of them, or a number (what it is called is ``label_field``).
+            From the command line it is the model's.
+        label_separator: between the labels of a text, where a file has them in one field.
+        file_format: what files are, whatever their names say.
+        encoding: of files: ``utf-8``, ``latin-1``, ``gb18030``, ...
+        on_error: what is done where an example cannot be used (an empty text, an unknown label): ``stop``, or ``skip``
+            it; what is left out is counted, and listed in a file in ``cache_folder``.
         tokenizer: a tokenizer.json or a folder with one; that of a network that was trained before, where it is named.
             None trains one on ``files``.
         tokenizer_kind: what to train.
         tokenizer_vocab_size: its size at most.
         tokenizer_lowercase: lower the case of all text in the tokenizer that is trained.
         validation_files: to validate on. None takes a part of ``files``.
-        validation_fraction: how large a part, at random, the same one for every seed; 0 for none.
-        folds: cut ``files`` into so many parts, of which ``fold`` is held out, in place of ``validation_fraction``.
+        validation_fraction: how large a part, at random, the same one for every seed, of each class as much as of all;
+            0 for none.
+        folds: cut ``files`` into so many parts, each class alike, of which ``fold`` is held out, in place of
+            ``validation_fraction``.
         fold: which one, from 0.
         test_files: to test on.
-        predict_files: to predict on.
-        max_length: tokens of a text at most, special ones included; longer ones are cut. From the command line it is
+        predict_files: to predict on; they need no labels.
+        max_length: tokens of a text at most, special ones included; what is longer is cut. From the command line it is
             the network's.
+        stride: read a text that is longer in windows, which share so many tokens with the one before; None cuts it.
+            From the command line it is the model's.
         batch_size: texts in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, padding included.
         seed: of the order.
@@ -56,9 +54,14 @@ class LabelledText(LabelledData[LabelledExample]):
     def __init__(
         self,
         files: str | list[str],
-        text_field: str = "text",
-        label_field: str = "label",
-        labels: list[str] | None = None,
+        text_field: str | int = "text",
+        label_field: str | int = "label",
+        labels: list[str] | str | None = None,
+        problem: ProblemKind = "single-label",
+        label_separator: str = ",",
+        file_format: FileFormat = "auto",
+        encoding: str = "utf-8",
+        on_error: OnError = "stop",
         tokenizer: str | None = None,
         tokenizer_kind: TokenizerKind = "wordpiece",
         tokenizer_vocab_size: int = 8192,
@@ -70,15 +73,20 @@ class LabelledText(LabelledData[LabelledExample]):
         test_files: str | list[str] | None = None,
         predict_files: str | list[str] | None = None,
         max_length: int | None = None,
+        stride: int | None = None,
         batch_size: int = 32,
         max_tokens: int | None = None,
         seed: int = 0,
         num_workers: int = 0,
         cache_folder: str | None = None,
     ) -> None:
-        names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
         super().__init__(
-            names,
+            {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files},
+            LabelReader(
+                (text_field,), label_field, problem, label_separator, file_format, encoding, on_error == "skip"
+            ),
+            labels,
+            stride,
             validation_fraction,
             folds,
             fold,
@@ -89,39 +97,4 @@ class LabelledText(LabelledData[LabelledExample]):
             num_workers,
             cache_folder,
         )
-        self._fields = text_field, label_field
-        self._given = labels
-        self.labels: list[str] = []
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
-
-    def _examples(self, files: Files) -> list[LabelledExample]:
-        return [
-            LabelledExample(where, text, label)
-            for source in resolve(files)
-            for where, (text, label) in records(source, self._fields)
-        ]
-
-    def _texts(self, example: LabelledExample) -> Iterable[str]:
-        return (example.text,)
-
-    def _settle(self) -> None:
-        self.labels = self._given or sorted({example.label for example in self.examples["fit"]})
-        known = set(self.labels)
-        for examples in self.examples.values():
-            for example in examples:
-                if example.label not in known:
-                    raise ValueError(
-                        f"{example.where}: the label {example.label!r} is not known"
-                        f"{nearest(example.label, self.labels)}"
-                    )
-
-    def _rows(self, examples: Sequence[LabelledExample], stage: Stage) -> list[Row]:
-        tokenizer = self.plain_tokenizer()
-        if self.max_length is not None:
-            tokenizer.enable_truncation(self.max_length)
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        encodings = tokenizer.encode_batch([example.text for example in examples])
-        return [
-            {"input_ids": encoding.ids, "token_type_ids": encoding.type_ids, "labels": numbers[example.label]}
-            for example, encoding in zip(examples, encodings, strict=True)
-        ]

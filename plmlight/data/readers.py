@@ -174,7 +174,7 @@ _UNPACK: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
 
 
 def _decoded(source: Source) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder(source.encoding)()
     read_bytes = 0
     for block in _blocks(source):
         offset = read_bytes - len(decoder.getstate()[0])
@@ -192,7 +192,8 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, final: bool, sourc
         unpacked = " of the unpacked text" if compression(source.name) else ""
         byte = error.object[error.start]
         raise ValueError(
-            f"{source.name}: byte 0x{byte:02x} at offset {where}{unpacked} is not UTF-8; convert the file to UTF-8"
+            f"{source.name}: byte 0x{byte:02x} at offset {where}{unpacked} is not {source.encoding.upper()}; convert "
+            "the file to UTF-8"
         ) from None
 
 

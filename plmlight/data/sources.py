@@ -41,12 +41,14 @@ class Source:
         kind: how it is read.
         size: the bytes it holds, None when not known.
         named: whether the user named it, rather than a folder or glob that it lies in: then it may not be empty.
+        encoding: of its text.
     """
 
     name: str
     kind: Kind
     size: int | None = None
     named: bool = True
+    encoding: str = "utf-8"
 
     def identity(self, memory: Path | None = None) -> str:
         """A hash of the content, without the name.

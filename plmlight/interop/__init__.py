@@ -7,6 +7,7 @@ from plmlight.interop.family import Architecture, Family, Rule
 from plmlight.interop.filling import fill, filled
 from plmlight.interop.folder import fetch
 from plmlight.interop.gpt import GPT2, OPENAI_GPT
+from plmlight.interop.labels import label_settings, read_labels
 from plmlight.interop.marian import MARIAN_FAMILY
 from plmlight.interop.pooling import pooling_files, read_pooling
 from plmlight.interop.pretrained import Pretrained, load_network, merged_weights, stored_arguments
@@ -47,11 +48,13 @@ __all__ = [
     "generation_config",
     "import_folder",
     "is_checkpoint",
+    "label_settings",
     "load_network",
     "merged_weights",
     "pooling_files",
     "read_checkpoint",
     "read_decoding",
+    "read_labels",
     "read_pooling",
     "read_prefixes",
     "same",

@@ -10,6 +10,7 @@ from plmlight.interop.bert import (
     RENAMED,
     REQUIRED,
     SEGMENTS,
+    classification,
     settings,
 )
 from plmlight.interop.family import Architecture, Family, Rule, with_bias
@@ -27,6 +28,7 @@ ALBERT_FAMILY = Family(
             arguments={"pair_objective": {"class_path": "plmlight.SentenceOrderPrediction"}},
         ),
         "AlbertForMaskedLM": Architecture("MaskedLM", ("head",)),
+        "AlbertForSequenceClassification": classification(),
         "AlbertModel": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
     },
     prefix="albert.",

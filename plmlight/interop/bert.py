@@ -29,6 +29,21 @@ EMBEDDINGS = (
     *with_bias("embeddings.norm", "embeddings.LayerNorm"),
 )
 POOLER = with_bias("pooler.dense", "pooler.dense")
+CLASSIFIER = with_bias("head.classifier", "classifier", outside=True)
+
+
+def classification(*rules: Rule) -> Architecture:
+    """A text's class by BERT's pooler and a linear layer over it.
+
+    Args:
+        rules: where these are stored, if not where the family says and ``classifier``.
+    """
+    return Architecture(
+        "TextClassification",
+        ("pooler", "head.classifier.weight", "head.classifier.bias"),
+        arguments={"pooling": "pooler"},
+        rules=rules or CLASSIFIER,
+    )
 
 
 def settings(
@@ -77,6 +92,7 @@ BERT_FAMILY = Family(
             arguments={"pair_objective": {"class_path": "plmlight.NextSentencePrediction"}},
         ),
         "BertForMaskedLM": Architecture("MaskedLM", ("head",)),
+        "BertForSequenceClassification": classification(),
         "BertModel": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
     },
     prefix="bert.",

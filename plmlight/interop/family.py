@@ -78,12 +78,16 @@ class Architecture:
         heads: the modules of the task, beside its network, that are stored, or single weights of one.
         optional: such that may be stored, with the arguments of the task that ask for them.
         arguments: what else the task is built with, as `plmlight.nn.build` takes it.
+        rules: where weights of its heads are stored, if elsewhere than the family says.
+        required: keys of config.json that have one value we can honour, with that value (the reference's default).
     """
 
     task: str
     heads: tuple[str, ...] = ()
     optional: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    required: Mapping[str, Any] = field(default_factory=dict)
 
 
 HEAD = "head.weight"
@@ -194,20 +198,24 @@ class Family:
             raise ValueError(f"architectures: there is no task for {name}{nearest(name, self.architectures)}")
         return self.architectures[name]
 
-    def architecture_of(self, task: str, heads: Collection[str]) -> str:
+    def architecture_of(self, task: str, heads: Collection[str], arguments: Mapping[str, Any] | None = None) -> str:
         """The class of theirs for a task.
 
         Args:
             task: the task's name.
             heads: the names of its weights beside the network's, without a tied projection.
+            arguments: some of what it is built with, that theirs must have too where it says anything of them.
 
         Raises:
             ValueError: when there is none with all of these and no other.
         """
         candidates = {name: found for name, found in self.architectures.items() if found.task == task}
         for name, found in candidates.items():
-            needed = {rule.ours for rule in self.head_rules(found.heads)}
-            allowed = needed | {rule.ours for rule in self.head_rules(found.optional)}
+            for argument, value in (arguments or {}).items():
+                if (theirs := found.arguments.get(argument, value)) != value:
+                    raise ValueError(f"its {task} has {argument} {theirs!r} always, and not {value!r}")
+            needed = {rule.ours for rule in self.head_rules(found.heads, found)}
+            allowed = needed | {rule.ours for rule in self.head_rules(found.optional, found)}
             if needed - {HEAD} <= set(heads) <= allowed:
                 return name
         if not candidates:
@@ -233,9 +241,12 @@ class Family:
                 return names, rule
         raise ValueError(f"{self.model_type} has no place for the weight {key}")
 
-    def head_rules(self, modules: Collection[str]) -> list[Rule]:
-        """The rules of some modules of a task, or of single weights."""
-        return [rule for rule in self.heads if rule.ours in modules or rule.ours.partition(".")[0] in modules]
+    def head_rules(self, modules: Collection[str], architecture: Architecture | None = None) -> list[Rule]:
+        """The rules of some modules of a task, or of single weights: the architecture's own before the family's."""
+        own = () if architecture is None else architecture.rules
+        known = {rule.ours for rule in own}
+        rules = (*own, *(rule for rule in self.heads if rule.ours not in known))
+        return [rule for rule in rules if rule.ours in modules or rule.ours.partition(".")[0] in modules]
 
     def untied_by(self, config: Mapping[str, Any]) -> str | None:
         """The key of config.json that says that the head is not the token table, if one does."""

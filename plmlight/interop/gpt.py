@@ -34,6 +34,12 @@ def _cross_attention(value: Any, arguments: Mapping[str, Any]) -> dict[str, Any]
 def _architectures(name: str) -> dict[str, Architecture]:
     return {
         f"{name}LMHeadModel": Architecture("CausalLM", ("head",)),
+        f"{name}ForSequenceClassification": Architecture(
+            "TextClassification",
+            ("head.classifier.weight",),
+            arguments={"pooling": "cls"},
+            rules=(Rule("head.classifier.weight", "score.weight", outside=True),),
+        ),
         f"{name}Model": Architecture("CausalLM", optional={"head": {}}),
     }
 

@@ -71,6 +71,9 @@ def import_folder(
     architecture = family.architectures.get(name)
     if architecture is None:
         return Imported(network, family, name, {}, {}, {})
+    for key, value in architecture.required.items():
+        if config.get(key, value) != value:
+            raise ValueError(f"{folder / CONFIG}: {key} is {config[key]!r}: only {value!r} is supported by {name}")
     told = "" if untied is None else f"{untied} is {json.dumps(config[untied])}"
     heads, names, chosen = _heads(family, architecture, held, tied_to, told)
     return Imported(network, family, name, heads, names, chosen)
@@ -206,12 +209,12 @@ def _heads(
     """What a task has beside its network: its weights, their names there, and the arguments that build it."""
     modules, arguments = set(architecture.heads), dict(architecture.arguments)
     for module, asked in architecture.optional.items():
-        if any(held.has(rule) for rule in family.head_rules([module])):
+        if any(held.has(rule) for rule in family.head_rules([module], architecture)):
             modules.add(module)
             arguments |= asked
     heads: dict[str, Tensor] = {}
     names: dict[str, str] = {}
-    for rule in family.head_rules(modules):
+    for rule in family.head_rules(modules, architecture):
         assert isinstance(rule.theirs, str)
         name = rule.theirs
         if rule.twin is not None and rule.twin in held:

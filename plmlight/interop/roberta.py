@@ -13,6 +13,7 @@ from plmlight.interop.bert import (
     POOLER,
     RENAMED,
     REQUIRED,
+    classification,
     settings,
 )
 from plmlight.interop.family import Architecture, Family, Rule, with_bias
@@ -48,6 +49,10 @@ def _family(model_type: str, name: str, vocab_size: int) -> Family:
         backbone=f"{name}Model",
         architectures={
             f"{name}ForMaskedLM": Architecture("MaskedLM", ("head",)),
+            f"{name}ForSequenceClassification": classification(
+                *with_bias("pooler.dense", "classifier.dense", outside=True),
+                *with_bias("head.classifier", "classifier.out_proj", outside=True),
+            ),
             f"{name}Model": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
         },
         prefix="roberta.",

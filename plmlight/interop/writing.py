@@ -36,6 +36,8 @@ def write_folder(
     files: Mapping[str, str] | None = None,
     decoding: Mapping[str, Any] | None = None,
     prefixes: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Family:
     """Writes config.json, model.safetensors and the tokenizer, all of them or nothing.
 
@@ -50,6 +52,8 @@ def write_folder(
         files: texts that go along, by name.
         decoding: how a model that writes texts decodes, as fields of `plmlight.decoding.DecodingOptions`.
         prefixes: what is put before a source, by the name of its task.
+        arguments: some of what the task is built with, which the family must have too.
+        settings: what else config.json says.
 
     Returns:
         The family it became.
@@ -61,11 +65,12 @@ def write_folder(
     folder, heads = Path(folder), heads or {}
     _check_folder(folder)
     _check_tokenizers(network, tokenizer, target_tokenizer)
-    family, config = _configuration(network, getattr(network, "families", ()), task, heads)
+    family, config = _configuration(network, getattr(network, "families", ()), task, heads, arguments)
     prefix = "" if config["architectures"] == [family.backbone] else family.prefix
     untied = HEAD in heads
     weights = _backbone(network, family, config, prefix, copies=untied and family.unties_copies)
-    for rule in family.heads:
+    architecture = family.architectures[config["architectures"][0]]
+    for rule in family.head_rules(heads, architecture):
         if rule.ours in heads:
             assert isinstance(rule.theirs, str)
             name = rule.theirs if rule.outside else prefix + rule.theirs
@@ -76,7 +81,7 @@ def write_folder(
     # Named even where there are none: the reference's defaults may lie outside the vocabulary.
     ids = special_token_ids(tokenizer) if tokenizer is not None else {}
     config |= {f"{kind}_token_id": ids.get(kind) for kind in ("bos", "eos")}
-    config |= {"tie_word_embeddings": not untied}
+    config |= {"tie_word_embeddings": not untied, **architecture.required, **(settings or {})}
     files = dict(files or {})
     if decoding is not None:
         end = decoding.get("eos_token_id", ids.get("eos", ids.get("sep")))
@@ -140,7 +145,11 @@ def _backbone(
 
 
 def _configuration(
-    network: Network, families: Sequence[Family], task: str | None, heads: Mapping[str, Tensor]
+    network: Network,
+    families: Sequence[Family],
+    task: str | None,
+    heads: Mapping[str, Tensor],
+    built_with: Mapping[str, Any] | None,
 ) -> tuple[Family, dict[str, Any]]:
     arguments: Mapping[str, Any] = config_of(network)["init_args"]
     parameters = inspect.signature(type(network)).parameters
@@ -148,7 +157,7 @@ def _configuration(
     reasons: dict[str, str] = {}
     for family in families:
         try:
-            architecture = family.backbone if task is None else family.architecture_of(task, heads)
+            architecture = family.backbone if task is None else family.architecture_of(task, heads, built_with)
             return family, {"architectures": [architecture], **family.configuration(arguments, defaults)}
         except ValueError as error:
             reasons[family.model_type] = str(error)

@@ -31,6 +31,18 @@ XLM_FAMILY = Family(
     backbone="XLMModel",
     architectures={
         "XLMWithLMHeadModel": Architecture("MaskedLM", ("head",)),
+        "XLMForSequenceClassification": Architecture(
+            "TextClassification",
+            ("head.classifier.weight", "head.classifier.bias"),
+            arguments={"pooling": "cls"},
+            rules=with_bias("head.classifier", "sequence_summary.summary", outside=True),
+            required={
+                "summary_type": "first",
+                "summary_use_proj": True,
+                "summary_proj_to_labels": True,
+                "summary_activation": None,
+            },
+        ),
         "XLMModel": Architecture("SentenceEmbedding"),
     },
     prefix="transformer.",

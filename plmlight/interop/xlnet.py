@@ -42,6 +42,16 @@ XLNET_FAMILY = Family(
     backbone="XLNetModel",
     architectures={
         "XLNetLMHeadModel": Architecture("PermutationLM", ("head",)),
+        "XLNetForSequenceClassification": Architecture(
+            "TextClassification",
+            ("pooler", "head.classifier.weight", "head.classifier.bias"),
+            arguments={"pooling": "pooler"},
+            rules=(
+                *with_bias("pooler.dense", "sequence_summary.summary", outside=True),
+                *with_bias("head.classifier", "logits_proj", outside=True),
+            ),
+            required={"summary_type": "last", "summary_use_proj": True, "summary_activation": "tanh"},
+        ),
         "XLNetModel": Architecture("SentenceEmbedding"),
     },
     prefix="transformer.",

@@ -7,6 +7,7 @@ from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
 from plmlight.tasks.labelled import LabelledTask, ScoredTask
 from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
+from plmlight.tasks.problems import MultiLabel, Problem, Regression, SingleLabel
 from plmlight.tasks.question_answering import QuestionAnswering
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
@@ -18,11 +19,15 @@ __all__ = [
     "CausalLM",
     "LabelledTask",
     "MaskedLM",
+    "MultiLabel",
     "PermutationLM",
+    "Problem",
     "QuestionAnswering",
     "ScoredTask",
+    "Regression",
     "SentenceEmbedding",
     "Seq2Seq",
+    "SingleLabel",
     "SpanCorruptionLM",
     "Task",
     "TextClassification",

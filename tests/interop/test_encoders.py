@@ -14,7 +14,7 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
-    BertForSequenceClassification,
+    BertForMultipleChoice,
     XLNetForSequenceClassification,
     XLNetLMHeadModel,
 )
@@ -208,9 +208,9 @@ def test_heads_that_are_not_the_architectures_are_left_alone(tmp_path: Path) -> 
 
 def test_a_backbone_may_come_with_a_head_that_no_task_has(tmp_path: Path) -> None:
     theirs = reference("BertForMaskedLM")
-    BertForSequenceClassification(theirs.config).save_pretrained(tmp_path)
+    BertForMultipleChoice(theirs.config).save_pretrained(tmp_path)
     assert BERT.from_pretrained(str(tmp_path)).vocab_size == V
-    with pytest.raises(ValueError, match=r"config\.json: architectures: there is no task for BertForSequenceClass"):
+    with pytest.raises(ValueError, match=r"config\.json: architectures: there is no task for BertForMultipleChoice"):
         plmlight.load(tmp_path)
 
 

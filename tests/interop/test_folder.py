@@ -102,7 +102,7 @@ def test_heads_and_derived_buffers_are_left_alone(folder: Path) -> None:
 
 
 def test_a_backbone_may_come_with_any_head(folder: Path) -> None:
-    change_config(folder, architectures=["GPT2ForSequenceClassification"], tie_word_embeddings=False)
+    change_config(folder, architectures=["GPT2DoubleHeadsModel"], tie_word_embeddings=False)
     assert GPT.from_pretrained(str(folder)).vocab_size == V
 
 

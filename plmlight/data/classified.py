@@ -1,0 +1,208 @@
+"""What data of texts and of pairs of texts with labels share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from tokenizers import Encoding
+from torch import Tensor
+
+from plmlight.data.base import Files, Stage
+from plmlight.data.cache import cache_root
+from plmlight.data.examples import Row
+from plmlight.data.labelled import LabelledData
+from plmlight.data.labelled_examples import Label, LabelledExample, LabelReader, found_names, known_label, label_names
+from plmlight.text import replace_file
+
+OnError = Literal["stop", "skip"]
+
+
+class ClassifiedData(LabelledData[LabelledExample]):
+    """One text or two, with what is said of them.
+
+    Args:
+        names: as in `LabelledData`.
+        reader: reads files.
+        labels: the names of the classes, or a file with one a line; by default those of the examples to train on.
+        stride: tokens that the windows of a long text share; None cuts it.
+        validation_fraction: as in `LabelledData`.
+        folds: as in `LabelledData`.
+        fold: as in `LabelledData`.
+        max_length: as in `LabelledData`.
+        batch_size: as in `LabelledData`.
+        max_tokens: as in `LabelledData`.
+        seed: as in `LabelledData`.
+        num_workers: as in `LabelledData`.
+        cache_folder: as in `LabelledData`; what is left out is written there too.
+
+    Attributes:
+        labels: the names of the classes, in order; of a regression the field of the number.
+        truncated: by stage, how many texts were cut, and of how many.
+        skipped: where something was left out, and why.
+    """
+
+    def __init__(
+        self,
+        names: dict[str, Files | None],
+        reader: LabelReader,
+        labels: list[str] | str | None,
+        stride: int | None,
+        validation_fraction: float,
+        folds: int | None,
+        fold: int,
+        max_length: int | None,
+        batch_size: int,
+        max_tokens: int | None,
+        seed: int,
+        num_workers: int,
+        cache_folder: str | None,
+    ) -> None:
+        super().__init__(
+            {stage: files for stage, files in names.items() if stage != "predict"},
+            validation_fraction,
+            folds,
+            fold,
+            max_length,
+            batch_size,
+            max_tokens,
+            seed,
+            num_workers,
+            cache_folder,
+        )
+        if stride is not None and stride < 0:
+            raise ValueError(f"stride {stride}: windows share at least 0 tokens; leave it out to cut long texts")
+        self._reader, self.stride, self.problem = reader, stride, reader.problem
+        self._unlabelled = names["predict"]
+        self._kept = cache_root(cache_folder) / "skipped"
+        self._given = label_names(labels)
+        self.labels: list[str] = []
+        self.truncated: dict[str, tuple[int, int]] = {}
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Where something was left out, and why."""
+        return self._reader.skipped
+
+    @property
+    def label_counts(self) -> Tensor | None:
+        """How many examples to train on have each class [L]; None for numbers."""
+        if self.problem == "regression":
+            return None
+        found = Counter(name for example in self.examples["fit"] for name in _names(example.label))
+        return torch.tensor([found[name] for name in self.labels])
+
+    def _examples(self, files: Files) -> list[LabelledExample]:
+        return self._some(self._reader.read(files), files)
+
+    def _some(self, examples: list[LabelledExample], files: Files) -> list[LabelledExample]:
+        if not examples:
+            raise ValueError(f"{files}: there is no example{' left' if self.skipped else ''}")
+        return examples
+
+    def _texts(self, example: LabelledExample) -> Iterable[str]:
+        return example.texts
+
+    def _stratum(self, example: LabelledExample) -> Hashable | None:
+        return None if isinstance(example.label, float) else example.label
+
+    def _settle(self) -> None:
+        if self._unlabelled:
+            self.examples["predict"] = self._some(self._reader.read(self._unlabelled, labelled=False), self._unlabelled)
+        if self.problem == "regression":
+            self.labels = self._given or [str(self._reader.label)]
+        else:
+            self._settle_names()
+        self._say_skipped()
+
+    def _settle_names(self) -> None:
+        """Finds the names of the classes, and gives each example its label by them."""
+        self.labels = self._given or found_names([example.label for example in self.examples["fit"]])
+        for stage, examples in self.examples.items():
+            known = []
+            for example in examples:
+                try:
+                    label = known_label(example.label, self.labels, self._given is not None)
+                except ValueError as error:
+                    self._reader.refuse(example.where, str(error))
+                    continue
+                known.append(replace(example, label=label))
+            self.examples[stage] = known
+        if self.problem == "single-label" and len(self.labels) < 2:
+            raise ValueError(
+                f"{self._names['fit']}: all {len(self.examples['fit'])} examples have the label "
+                f"{self.labels[0]!r}: at least two classes are needed"
+            )
+
+    def _say_skipped(self) -> None:
+        """Writes what was left out to a file, and says so."""
+        if not self.skipped:
+            return
+        text = "".join(json.dumps({"where": a, "why": b}, ensure_ascii=False) + "\n" for a, b in self.skipped)
+        path = self._kept / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+        self._kept.mkdir(parents=True, exist_ok=True)
+        with replace_file(path, "w") as handle:
+            handle.write(text)
+        first, why = self.skipped[0]
+        rank_zero_info(f"{len(self.skipped):,} examples are left out ({first}: {why}, ...): see {path}")
+
+    def _check_classes(self) -> None:
+        """Refuses to train where a class has no example."""
+        counts = self.label_counts
+        if counts is not None and not bool(counts.all()):
+            missing = [name for name, count in zip(self.labels, counts.tolist(), strict=True) if not count]
+            more = f" (nor have {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise ValueError(f"{self._names['fit']}: the class {missing[0]!r} has no example to train on{more}")
+
+    def _rows(self, examples: Sequence[LabelledExample], stage: Stage) -> list[Row]:
+        if stage == "fit":
+            self._check_classes()
+        tokenizer = self.plain_tokenizer()
+        if self.max_length is not None:
+            special = tokenizer.num_special_tokens_to_add(len(examples[0].texts) > 1)
+            room = self.max_length - special
+            if room < len(examples[0].texts):
+                raise ValueError(f"max_length {self.max_length}: {special} of these tokens are special ones")
+            if self.stride is not None and self.stride >= room:
+                raise ValueError(f"stride {self.stride}: windows of {room} tokens can share at most {room - 1}")
+            tokenizer.enable_truncation(self.max_length, stride=self.stride or 0)
+        found = tokenizer.encode_batch([text[0] if len(text := each.texts) == 1 else text for each in examples])
+        rows: list[Row] = []
+        for number, (example, encoding) in enumerate(zip(examples, found, strict=True)):
+            if not encoding.ids:
+                raise ValueError(f"{example.where}: the text has no tokens")
+            windows = [encoding, *(encoding.overflowing if self.stride is not None else [])]
+            rows += [self._row(example, window, number) for window in windows]
+        self._say_truncated(stage, sum(bool(encoding.overflowing) for encoding in found), len(found), len(rows))
+        return rows
+
+    def _row(self, example: LabelledExample, window: Encoding, number: int) -> Row:
+        row: Row = {"input_ids": window.ids, "token_type_ids": window.type_ids}
+        if self.stride is not None:
+            row = {**row, "example_ids": number}
+        if example.label is None:
+            return row
+        if isinstance(example.label, float):
+            return {**row, "labels": example.label}
+        if isinstance(example.label, tuple):
+            return {**row, "labels": np.array([int(name in example.label) for name in self.labels], dtype=np.int64)}
+        return {**row, "labels": self.labels.index(example.label)}
+
+    def _say_truncated(self, stage: Stage, longer: int, texts: int, rows: int) -> None:
+        self.truncated[stage] = (0 if self.stride is not None else longer, texts)
+        if longer:
+            done = "are cut" if self.stride is None else f"become windows: {rows:,} rows in all"
+            named = self._names.get(stage) or self._names["fit"]
+            longer_ones = f"{longer:,} of {texts:,} texts to {stage} on are longer than {self.max_length} tokens"
+            rank_zero_info(f"{named}: {longer_ones}: they {done}")
+
+
+def _names(label: Label | None) -> tuple[str, ...]:
+    return label if isinstance(label, tuple) else (label,) if isinstance(label, str) else ()

@@ -1,0 +1,184 @@
+"""Files that people label: what stands in which fields, line by line."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import fsspec
+
+from plmlight.data.readers import lines, objects, read
+from plmlight.data.sources import Kind, Source, open_dataset, resolve
+from plmlight.text import nearest
+
+Values = tuple[str, tuple[Any, ...]]
+"""Where something stands, for messages, and what its fields hold: text, or what JSON and columns of a type can say."""
+
+FileFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text"]
+_KINDS: dict[str, Kind] = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "parquet": "parquet", "text": "text"}
+
+
+def entries(
+    files: str | Sequence[str],
+    texts: Sequence[str | int],
+    label: str | int | None,
+    file_format: FileFormat = "auto",
+    encoding: str = "utf-8",
+) -> Iterator[Values]:
+    """Streams what some files hold.
+
+    - ``.jsonl``, ``.parquet`` and ``dataset:`` names have fields by name.
+    - ``.csv`` (with quotes) and ``.tsv`` (without) have a header, unless columns are given by number, from 1.
+    - A text file has an example a line: its columns are parted by TABs where they are given by number, else the first
+      word of a line is the label, and the rest the text.
+    - A folder whose text files lie in folders of their own has an example a file: its label is the folder's name.
+
+    Args:
+        files: see `plmlight.data.sources.resolve`.
+        texts: the fields of texts: names, or numbers of columns.
+        label: that of the label; None where it is not read. Then a line of a text file is a text as a whole.
+        file_format: what the files are, whatever their names say.
+        encoding: of their text.
+
+    Yields:
+        Where it stands, the texts, and then the label.
+
+    Raises:
+        ValueError: for a file or a line that is not of this form, naming it.
+    """
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"encoding {encoding!r} is not known: expected utf-8, latin-1, gb18030, ...") from None
+    fields = [str(field) for field in (*texts, *(() if label is None else (label,)))]
+    numbered = [field.isdigit() for field in fields]
+    if any(numbered) and not all(numbered):
+        raise ValueError(f"fields {', '.join(fields)}: all by name, or all by the number of their column, from 1")
+    for name in [files] if isinstance(files, str) else files:
+        for source in resolve(name, _KINDS.get(file_format)):
+            source = replace(source, encoding=encoding)
+            if source.kind in ("csv", "tsv") or (source.kind == "text" and numbered[0]):
+                yield from _table(source, fields, header=not numbered[0])
+            elif numbered[0]:
+                raise ValueError(f"{source.name}: has no columns by number, but fields by name: give their names")
+            elif source.kind != "text":
+                yield from _READERS[source.kind](source, fields)
+            elif len(texts) > 1:
+                raise ValueError(f"{source.name}: of a text file columns are given by number, from 1: TABs part them")
+            elif os.path.isdir(os.path.expanduser(name)) and label is not None:
+                yield _file(source, name)
+            else:
+                yield from _label_first(source, labelled=label is not None)
+
+
+def _table(source: Source, fields: Sequence[str], header: bool) -> Iterator[Values]:
+    """Rows of columns: with quotes in CSV, parted by TABs alone elsewhere."""
+    csv.field_size_limit(2**31 - 1)
+    text = (f"{line}\n" for line in lines(source))
+    if source.kind == "csv":
+        rows = csv.reader(text, strict=True)
+    else:
+        rows = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
+    columns = [] if header else [int(field) - 1 for field in fields]
+    if -1 in columns:
+        raise ValueError("columns are counted from 1")
+    try:
+        for row in rows:
+            where = f"{source.name}:{rows.line_num}"
+            if not row:
+                continue
+            if header and not columns:
+                columns = [_column(row, field, where) for field in fields]
+                continue
+            if len(row) <= max(columns):
+                raise ValueError(f"{where}: has {len(row)} columns, expected {max(columns) + 1}")
+            yield where, tuple(row[column] for column in columns)
+    except csv.Error as error:
+        raise ValueError(f"{source.name}:{rows.line_num}: not a row of CSV ({error})") from None
+
+
+def _column(header: Sequence[str], field: str, where: str) -> int:
+    if field not in header:
+        raise ValueError(f"{where}: there is no column {field!r}{nearest(field, header)}")
+    return list(header).index(field)
+
+
+def _jsonl(source: Source, fields: Sequence[str]) -> Iterator[Values]:
+    for where, entry in objects(source, fields[0]):
+        for field in fields:
+            if field not in entry:
+                raise ValueError(f"{where}: there is no field {field!r}{nearest(field, map(str, entry))}")
+        yield where, tuple(entry[field] for field in fields)
+
+
+def _parquet(source: Source, fields: Sequence[str]) -> Iterator[Values]:
+    import pyarrow
+    import pyarrow.parquet
+
+    with fsspec.open(source.name, "rb") as raw:
+        try:
+            table = pyarrow.parquet.ParquetFile(raw)
+        except pyarrow.ArrowInvalid as error:
+            raise ValueError(f"{source.name}: not a parquet file ({error})") from None
+        for field in fields:
+            _column(table.schema_arrow.names, field, source.name)
+        entries = (row for batch in table.iter_batches(columns=list(fields)) for row in batch.to_pylist())
+        for number, entry in enumerate(entries, 1):
+            yield f"{source.name}: row {number}", tuple(entry[field] for field in fields)
+
+
+def _dataset(source: Source, fields: Sequence[str]) -> Iterator[Values]:
+    """Classes of a data set that has names for them (``ClassLabel``) are their names, None where there is none."""
+    table = open_dataset(source.name)
+    for field in fields:
+        _column(table.column_names, field, source.name)
+    names = [_class_names(table.features[field]) for field in fields]
+    columns = [table[field] for field in fields]
+    for number, row in enumerate(zip(*columns, strict=True), 1):
+        found = (_named(value, known) for value, known in zip(row, names, strict=True))
+        yield f"{source.name}: row {number}", tuple(found)
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    names: list[str] | None = getattr(getattr(feature, "feature", feature), "names", None)
+    return names
+
+
+def _named(value: Any, names: list[str] | None) -> Any:
+    if names is None:
+        return value
+    if isinstance(value, list):
+        return [_named(each, names) for each in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+_READERS: dict[str, Callable[[Source, Sequence[str]], Iterator[Values]]] = {
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "dataset": _dataset,
+}
+
+
+def _label_first(source: Source, labelled: bool) -> Iterator[Values]:
+    for number, line in enumerate(lines(source), 1):
+        if not line.strip():
+            continue
+        where = f"{source.name}:{number}"
+        if not labelled:
+            yield where, (line,)
+            continue
+        label, _, text = line.strip().partition(" ")
+        yield where, (text, label)
+
+
+def _file(source: Source, folder: str) -> Values:
+    below = PurePosixPath(source.name).relative_to(PurePosixPath(os.path.expanduser(folder))).parts
+    if len(below) < 2:
+        raise ValueError(f"{source.name}: lies in no folder of a class: expected {folder}/CLASS/{below[-1]}")
+    text = "".join(piece.text for piece in read([replace(source, named=False)])) if source.size else ""
+    return source.name, (text, below[0])

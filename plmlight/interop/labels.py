@@ -1,0 +1,87 @@
+"""What config.json says of a classifier beside its network: the names of its classes, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from plmlight.interop.folder import CONFIG, read_config
+
+_PROBLEMS = {
+    "single-label": ("SingleLabel", "single_label_classification"),
+    "multi-label": ("MultiLabel", "multi_label_classification"),
+    "regression": ("Regression", "regression"),
+}
+"""What runs here under a name, the class that learns it, and their ``problem_type``."""
+_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob")
+_LENGTHS = {"max_length": "max_text_length", "stride": "text_stride"}
+"""Keys of our own: their ``max_length`` is that of what a model writes."""
+
+
+def read_labels(folder: Path) -> dict[str, Any]:
+    """The arguments of `TextClassification` that a folder decides.
+
+    Args:
+        folder: holds config.json.
+
+    Returns:
+        ``labels``, ``problem`` (as `plmlight.nn.build` takes it), and ``head_dropout``, ``max_length`` and ``stride``
+        where they are there.
+
+    Raises:
+        ValueError: for names that are not those of classes 0, 1, ..., or a ``problem_type`` that is not known.
+    """
+    config = read_config(folder)
+    where = folder / CONFIG
+    labels = _names(config, str(where))
+    kind = config.get("problem_type")
+    if kind is None:  # as theirs decides where nothing is said
+        kind = "regression" if len(labels) == 1 else "single_label_classification"
+    names = {theirs: ours for ours, theirs in _PROBLEMS.values()}
+    if kind not in names:
+        raise ValueError(f"{where}: problem_type is {kind!r}, expected one of {', '.join(names)}")
+    arguments = {"thresholds": dict(zip(labels, config["thresholds"], strict=True))} if "thresholds" in config else {}
+    found: dict[str, Any] = {
+        "labels": labels,
+        "problem": {"class_path": f"plmlight.{names[kind]}", "init_args": arguments},
+    }
+    dropouts = [config[key] for key in _DROPOUTS if config.get(key) is not None]
+    if dropouts:
+        found["head_dropout"] = dropouts[0]
+    return found | {ours: config[theirs] for ours, theirs in _LENGTHS.items() if config.get(theirs) is not None}
+
+
+def label_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: float) -> dict[str, Any]:
+    """The keys of config.json that `read_labels` reads, and ``transformers`` too.
+
+    Args:
+        labels: the names of the classes.
+        facts: what the task says of itself.
+        dropout: of the head.
+
+    Returns:
+        The keys and their values, some of which are our own, which theirs leaves alone.
+    """
+    told = {
+        "id2label": {str(number): name for number, name in enumerate(labels)},
+        "label2id": {name: number for number, name in enumerate(labels)},
+        "problem_type": _PROBLEMS[facts["problem"]][1],
+        "classifier_dropout": dropout,
+        "classifier_dropout_prob": dropout,
+    }
+    ours = {"thresholds": "thresholds", **_LENGTHS}
+    return told | {theirs: facts[name] for name, theirs in ours.items() if facts.get(name) is not None}
+
+
+def _names(config: Mapping[str, Any], where: str) -> list[str]:
+    named = config.get("id2label")
+    if named is None:
+        return [f"LABEL_{number}" for number in range(config.get("num_labels", 2))]
+    expected = [str(number) for number in range(len(named))] if isinstance(named, Mapping) else []
+    if not expected or {str(number) for number in named} != set(expected):
+        raise ValueError(
+            f"{where}: id2label is {str(named)[:60]}, expected the name of each class by its number, from 0"
+        )
+    by_number = {str(number): str(name) for number, name in named.items()}
+    return [by_number[number] for number in expected]

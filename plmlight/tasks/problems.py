@@ -1,0 +1,255 @@
+"""What is asked about a text, and what an answer is worth: one class, any number of labels, or a number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from plmlight.heads.cross_entropy import IGNORED
+from plmlight.metrics.classification import Statistic, class_metrics, label_metrics, number_metrics
+from plmlight.nn import Configured
+from plmlight.text import nearest
+
+ClassWeights = Literal["balanced"] | dict[str, float]
+
+
+class Problem(Configured, nn.Module, ABC):
+    """What is asked about a text; a part of `TextClassification`, which tells it the names of its outputs (`begin`).
+
+    Attributes:
+        kind: what data with labels of this sort calls it, and the runtime.
+        balanced: whether it learns from how often each class stands in the data (`use_label_counts`).
+    """
+
+    kind: ClassVar[str]
+    balanced = False
+    class_weights: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", None)
+        self.labels: list[str] = []
+
+    def begin(self, labels: list[str]) -> None:
+        """Takes the names of the outputs.
+
+        Raises:
+            ValueError: where there are too few or too many, one is there twice, or a setting names another.
+        """
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"labels: {twice[0]!r} is there twice")
+        self.labels = labels
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of a batch, a sum and its count: logits [B, L], labels as the data gives them; -100 is none."""
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """What is said of each output [B, L]: a probability, or the number itself."""
+
+    @abstractmethod
+    def statistics(self, scores: NDArray[Any], labels: NDArray[Any], each: bool = False) -> dict[str, Statistic]:
+        """The measures of a data set.
+
+        Args:
+            scores: [N, L].
+            labels: [N] or [N, L].
+            each: whether those of each class are among them.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """What turns outputs into answers beside the names: plain values."""
+        return {"problem": self.kind}
+
+    def use_label_counts(self, counts: Tensor, examples: int) -> None:
+        """Learns from the data how often each class is there; nothing where no weight follows from it.
+
+        Args:
+            counts: [L].
+            examples: N.
+        """
+
+    def check_ready(self) -> None:
+        """Refuses to begin where counts are missing.
+
+        Raises:
+            ValueError: saying so.
+        """
+        if self.balanced and self.class_weights is not None and not bool(self.class_weights.any()):
+            raise ValueError(
+                "class_weights balanced: how often each class is there is not known; call use_label_counts with what "
+                "the data says, or give each class its weight"
+            )
+
+    def _weigh(self, given: ClassWeights | None) -> None:
+        """Sets the weights that were given, and room for those that follow from the data."""
+        if given is None:
+            return
+        if given == "balanced":
+            self.balanced = True
+            self.class_weights = torch.zeros(len(self.labels))
+            return
+        weights = _by_name("class_weights", dict(given), self.labels)
+        wrong = [name for name, value in weights.items() if value <= 0]
+        if wrong:
+            raise ValueError(f"class_weights: {wrong[0]!r} has {weights[wrong[0]]}, expected more than 0")
+        self.class_weights = torch.tensor([weights.get(name, 1.0) for name in self.labels])
+
+
+def _by_name(setting: str, given: Mapping[str, float], labels: list[str]) -> dict[str, float]:
+    for name in given:
+        if name not in labels:
+            raise ValueError(f"{setting}: there is no class {name!r}{nearest(name, labels)}")
+    return {name: float(value) for name, value in given.items()}
+
+
+class SingleLabel(Problem):
+    """Each text has one class: softmax and cross entropy.
+
+    Args:
+        class_weights: how much a class counts in training, by its name (1 where it is not named); ``balanced`` takes
+            weights that make all classes of the data count alike: N / (L n) for a class with n of N examples.
+        label_smoothing: while training, the share of each label's probability that is spread over all classes (Szegedy
+            et al. 2016, arXiv:1512.00567, section 7).
+
+    Raises:
+        ValueError: for a share that is none, or a weight that is not above 0.
+    """
+
+    kind = "single-label"
+
+    def __init__(self, class_weights: ClassWeights | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing {label_smoothing}: expected at least 0 and less than 1")
+        self.label_smoothing, self._given = label_smoothing, class_weights
+
+    def begin(self, labels: list[str]) -> None:
+        """See `Problem.begin`."""
+        super().begin(labels)
+        if len(labels) < 2:
+            raise ValueError(f"labels {labels}: at least two classes are needed")
+        self._weigh(self._given)
+
+    def use_label_counts(self, counts: Tensor, examples: int) -> None:
+        """See `Problem.use_label_counts`."""
+        if self.balanced and self.class_weights is not None:
+            self.class_weights.copy_(examples / (len(counts) * counts.clamp_min(1)))
+
+    def loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross entropy; weights and smoothing are for training, what is reported goes without."""
+        weights = self.class_weights if self.training else None
+        smoothing = self.label_smoothing if self.training else 0.0
+        total = F.cross_entropy(
+            logits.float(), labels, weights, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+        )
+        known = (labels != IGNORED).float()
+        if weights is not None:
+            known = known * weights[labels.clamp_min(0)]
+        return total, known.sum()
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Softmax."""
+        return logits.float().softmax(-1)
+
+    def statistics(self, scores: NDArray[Any], labels: NDArray[Any], each: bool = False) -> dict[str, Statistic]:
+        """See `plmlight.metrics.classification.class_metrics`."""
+        return class_metrics(scores, labels, self.labels if each else None)
+
+
+class MultiLabel(Problem):
+    """Each text has any number of labels: a sigmoid and binary cross entropy for each of them.
+
+    Args:
+        thresholds: the probability from which on a label is said: of all, or by name (0.5 for those that are not
+            named). They go along with the model.
+        class_weights: how much the presence of a label counts against its absence in training, by its name;
+            ``balanced`` takes (N - n) / n for a label that n of N examples have.
+
+    Raises:
+        ValueError: for a threshold that is no probability, or a weight that is not above 0.
+    """
+
+    kind = "multi-label"
+
+    def __init__(self, thresholds: float | dict[str, float] = 0.5, class_weights: ClassWeights | None = None) -> None:
+        super().__init__()
+        for name, value in (thresholds if isinstance(thresholds, Mapping) else {"": thresholds}).items():
+            if not 0 < value < 1:
+                of = f" of {name!r}" if name else ""
+                raise ValueError(f"thresholds: {value}{of} is no probability: expected more than 0 and less than 1")
+        self._thresholds, self._given = thresholds, class_weights
+
+    def begin(self, labels: list[str]) -> None:
+        """See `Problem.begin`."""
+        super().begin(labels)
+        if not labels:
+            raise ValueError("labels: at least one is needed")
+        _by_name("thresholds", self._thresholds if isinstance(self._thresholds, Mapping) else {}, labels)
+        self._weigh(self._given)
+
+    @property
+    def thresholds(self) -> list[float]:
+        """That of each label."""
+        given = self._thresholds
+        return [float(given.get(name, 0.5) if isinstance(given, Mapping) else given) for name in self.labels]
+
+    def facts(self) -> dict[str, Any]:
+        """Adds the thresholds."""
+        return {**super().facts(), "thresholds": self.thresholds}
+
+    def use_label_counts(self, counts: Tensor, examples: int) -> None:
+        """See `Problem.use_label_counts`."""
+        if self.balanced and self.class_weights is not None:
+            self.class_weights.copy_((examples - counts).clamp_min(1) / counts.clamp_min(1))
+
+    def loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Binary cross entropy, a sum over examples and labels; weights are for training."""
+        known = (labels[:, :1] != IGNORED).float().expand_as(logits)
+        weights = self.class_weights if self.training else None
+        each = F.binary_cross_entropy_with_logits(
+            logits.float(), labels.clamp_min(0).float(), pos_weight=weights, reduction="none"
+        )
+        return (each * known).sum(), known.sum()
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Sigmoid."""
+        return logits.float().sigmoid()
+
+    def statistics(self, scores: NDArray[Any], labels: NDArray[Any], each: bool = False) -> dict[str, Statistic]:
+        """See `plmlight.metrics.classification.label_metrics`."""
+        return label_metrics(scores, labels, np.array(self.thresholds), self.labels if each else None)
+
+
+class Regression(Problem):
+    """Each text, or pair of texts, has a number: the mean squared error."""
+
+    kind = "regression"
+
+    def begin(self, labels: list[str]) -> None:
+        """See `Problem.begin`."""
+        super().begin(labels)
+        if len(labels) != 1:
+            raise ValueError(f"labels {labels}: a regression has one output, whose name is what the number is called")
+
+    def loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors; an example without a number (NaN) has none."""
+        known = ~labels.isnan()
+        each = (logits.float()[:, 0] - labels.nan_to_num()).square() * known
+        return each.sum(), known.sum().float()
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """The number."""
+        return logits.float()
+
+    def statistics(self, scores: NDArray[Any], labels: NDArray[Any], each: bool = False) -> dict[str, Statistic]:
+        """See `plmlight.metrics.classification.number_metrics`."""
+        return number_metrics(scores[:, 0], labels)
