@@ -23,13 +23,14 @@ from plmlight.interop import (
 )
 from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
+from plmlight.tasks.adapter_folder import is_adapter, task_with_adapter
 from plmlight.text import TextForm, load_target_tokenizer, load_tokenizer, nearest, replace_file, vocabulary_size
 from plmlight.text.arpa import START, read_arpa, token_names, word_tokenizer, write_arpa
 from plmlight.text.published import find_vocabulary
 from plmlight.text.vectors import is_vectors, read_vectors, vocabulary_tokenizer
 
 
-def load(path: str | Path, task: str | None = None) -> Task:
+def load(path: str | Path, task: str | None = None, base: str | None = None) -> Task:
     """Opens a model.
 
     Args:
@@ -38,6 +39,8 @@ def load(path: str | Path, task: str | None = None) -> Task:
             else its words are those between white space.
         task: what to open it as, instead of what it was trained as: ``SentenceEmbedding`` takes the encoder of any task
             and gives its hidden states and their mean.
+        base: of a folder with an adapter (`convert --adapter` writes such): where its network is, if it is not where
+            it was.
 
     Returns:
         The task in evaluation mode on the CPU, with its head, and with its tokenizer if it comes with one.
@@ -50,6 +53,8 @@ def load(path: str | Path, task: str | None = None) -> Task:
         opened = _from_arpa(found)
     elif is_vectors(found):
         opened = _from_vectors(found)
+    elif is_adapter(found):
+        opened = task_with_adapter(found, base)
     else:
         opened = task_from_checkpoint(found) if is_checkpoint(found) else _from_folder(found)
     if opened.tokenizer is not None:

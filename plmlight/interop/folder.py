@@ -26,6 +26,7 @@ _PATTERNS = (
         "1_Pooling/config.json",
     ),
     "generation_config.json",
+    *("adapter_config.json", "adapter_model.safetensors", "heads.safetensors", "task.json"),
 )
 _HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")

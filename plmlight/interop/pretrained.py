@@ -70,6 +70,7 @@ def load_network(cls: type[N], folder: str, dropout: float | None = None) -> N:
         network = import_folder(path, dict.fromkeys(cls.families, cls), given).network
     if not isinstance(network, cls):
         raise ValueError(f"{path}: holds a {type(network).__name__}, expected a {cls.__name__}")
+    network.origin = str(folder)
     return network
 
 

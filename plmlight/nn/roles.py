@@ -31,6 +31,9 @@ class Network(Configured, nn.Module, ABC):
         pad_token_id: the id that fills up batches.
     """
 
+    origin: str | None = None
+    """The folder, hub id or checkpoint that its weights came from, as it was named."""
+
     def __init__(self, vocab_size: int, d_model: int, max_length: int, pad_token_id: int) -> None:
         super().__init__()
         self.vocab_size, self.d_model = vocab_size, d_model

@@ -19,7 +19,7 @@ from plmlight.nn import Configured, Network, build, config_of
 from plmlight.objectives import Batch, KeyedRandom, Objective
 from plmlight.objectives.base import Parts
 from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
-from plmlight.tasks.checkpoint import ARGUMENTS, TASK, TOKENIZER, task_from_checkpoint
+from plmlight.tasks.checkpoint import ARGUMENTS, ORIGIN, TASK, TOKENIZER, task_from_checkpoint
 from plmlight.tasks.sharding import shard
 from plmlight.tasks.step_seed import seed_step
 from plmlight.tasks.weighting import TokenWeighting
@@ -246,6 +246,7 @@ class Task(Configured, pl.LightningModule):
         chosen = {name: getattr(self, name, None) for name, value in self.hparams.items() if value is None}
         checkpoint[ARGUMENTS] = {**self.hparams, **{name: config_of(value) for name, value in chosen.items()}}
         checkpoint[TOKENIZER] = None if self.tokenizer is None else self.tokenizer.to_str()
+        checkpoint[ORIGIN] = self.network.origin
         checkpoint["run_seed"] = self._run_seed
         checkpoint["train_sums"] = self.train_sums.save(self.data_parallel_group)
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 TASK, ARGUMENTS, TOKENIZER, WEIGHTS = "task", "hyper_parameters", "tokenizer", "state_dict"
 """What a checkpoint holds: a class path, that class's arguments, JSON text or None, tensors; beside Lightning's own."""
 
+ORIGIN = "origin"
+"""And of any task: the name that its network's weights came from, or None."""
+
 TARGET_TOKENIZER, TEXT_FORM, DECODING_DEFAULTS = "target_tokenizer", "text_form", "decoding_defaults"
 """And of a task that reads one text and writes another: JSON text or None, and two dictionaries of plain values."""
 
@@ -42,4 +45,5 @@ def task_from_checkpoint(path: str | Path) -> Task:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: the weights do not fit {checkpoint[TASK]} ({reason})") from None
     task.restore_text(checkpoint)
+    task.network.origin = checkpoint.get(ORIGIN)
     return task.eval()

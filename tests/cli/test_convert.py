@@ -1,11 +1,15 @@
 from pathlib import Path
 
+import peft
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
+from torch import nn
 
 import plmlight
-from plmlight import GPT, CausalLM
+from plmlight import GPT, CausalLM, LoRA, PrefixTuning
+from plmlight.adapters import Adapter
 from plmlight.cli import main
 from plmlight.loading import write_checkpoint
 from plmlight.text import save_tokenizer, train_tokenizer
@@ -91,3 +95,87 @@ def test_an_output_of_the_wrong_kind(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_mistyped_command(words: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["convert", *words])
+
+
+def lora(tmp_path: Path, adapter: Adapter) -> tuple[CausalLM, str]:
+    """A model over a folder of transformers', with an adapter that has learned something."""
+    gpt2().save_pretrained(tmp_path / "base")
+    network = GPT.from_pretrained(str(tmp_path / "base"), dropout=0.0)
+    task = CausalLM(network=network, adapter=adapter).eval()
+    with torch.no_grad():
+        for parameter in task.parameters():
+            if parameter.requires_grad:
+                nn.init.normal_(parameter, std=0.3)
+    task.tokenizer = train_tokenizer(["the cat sat on the mat"] * 9, "bpe", 60)
+    write_checkpoint(task, tmp_path / "x.ckpt")
+    return task, str(tmp_path / "x.ckpt")
+
+
+IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+
+
+@pytest.mark.parametrize("adapter", [LoRA(rank=2, targets=["*"]), PrefixTuning(3)], ids=["lora", "prefix"])
+def test_only_the_adapter(adapter: Adapter, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task, checkpoint = lora(tmp_path, adapter)
+    assert main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")]) == 0
+    said = capsys.readouterr()
+    assert "parameters were trained (" in said.err
+    assert ("PEFT cannot open the adapter, plmlight can" in said.err) == isinstance(adapter, PrefixTuning)
+    written = sum(path.stat().st_size for path in (tmp_path / "adapter").glob("*.safetensors"))
+    trained, _ = task.trained_parameters()
+    assert written < 4 * trained * 1.6 + 5000, "no weight of the base is there"
+    again = plmlight.load(tmp_path / "adapter")
+    assert torch.equal(again(IDS)["logits"], task(IDS)["logits"])
+    assert again.tokenizer is not None
+    assert again.trained_parameters() == task.trained_parameters()
+    (tmp_path / "base").rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match="there is no such file or folder"):
+        plmlight.load(tmp_path / "adapter")
+    moved = plmlight.load(tmp_path / "adapter", base=str(tmp_path / "moved"))
+    assert torch.equal(moved(IDS)["logits"], task(IDS)["logits"])
+
+
+def test_an_adapter_over_another_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, checkpoint = lora(tmp_path, LoRA(rank=2))
+    main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")])
+    other = gpt2()
+    nn.init.normal_(other.transformer.h[0].mlp.c_fc.weight)
+    other.save_pretrained(tmp_path / "other")
+    words = [str(tmp_path / "adapter"), "--base", str(tmp_path / "other"), "--merge", "--output", str(tmp_path / "y")]
+    assert "was trained over other weights than those of" in refused(words, capsys)
+    (tmp_path / "adapter" / "task.json").unlink()
+    assert "an adapter without task.json" in refused([*words[:1], *words[3:]], capsys)
+
+
+def test_peft_opens_the_adapter(tmp_path: Path) -> None:
+    task, checkpoint = lora(tmp_path, LoRA(rank=2, alpha=3.0, targets=["*attention.*", "*.up"]))
+    main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")])
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    torch.testing.assert_close(theirs(IDS).logits, task(IDS)["logits"], atol=1e-5, rtol=0)
+
+
+def test_merging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task, checkpoint = lora(tmp_path, LoRA(rank=2))
+    assert "has an adapter (LoRA)" in refused([checkpoint, "--output", str(tmp_path / "x")], capsys)
+    main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")])
+    for source in (checkpoint, str(tmp_path / "adapter")):
+        for output in ("merged", "merged.ckpt"):
+            assert main(["convert", source, "--merge", "--output", str(tmp_path / output)]) == 0
+            again = plmlight.load(tmp_path / output)
+            assert again.adapter is None
+            torch.testing.assert_close(again(IDS)["logits"], task(IDS)["logits"], atol=1e-5, rtol=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(theirs(IDS).logits, task(IDS)["logits"], atol=1e-5, rtol=0)
+
+
+def test_what_has_no_adapter_to_write_or_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_checkpoint(CausalLM(network=GPT(31, d_model=12, num_layers=1, num_heads=3)), tmp_path / "x.ckpt")
+    source = str(tmp_path / "x.ckpt")
+    assert "has no adapter: all" in refused([source, "--adapter", "--output", str(tmp_path / "y")], capsys)
+    assert "has no adapter that could" in refused([source, "--merge", "--output", str(tmp_path / "y")], capsys)
+    assert "give one of them" in refused([source, "--merge", "--adapter", "--output", str(tmp_path / "y")], capsys)
+    made = CausalLM(network=GPT(31, d_model=12, num_layers=1, num_heads=3), adapter=PrefixTuning(2))
+    write_checkpoint(made, tmp_path / "x.ckpt")
+    assert "name it with --base" in refused([source, "--adapter", "--output", str(tmp_path / "y")], capsys)
+    assert "cannot be merged" in refused([source, "--merge", "--output", str(tmp_path / "y")], capsys)
