@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 DESCRIPTION = """Measures a bundle, a checkpoint, a Hugging Face folder or a hub id on data, with bootstrap intervals.
 perplexity and bits-per-byte: language models that read left to right, every token with as much before it as the model
 reads. pseudo-perplexity: masked language models, each token hidden in turn. similarity: rank correlation of the cosines
-of two texts' vectors with given scores. generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an
+of two texts' vectors with given scores. retrieval: how early the texts that belong to a query come when all are ranked
+by the cosine (nDCG, MRR, MAP, recall). generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an
 encoder-decoder writes, decoded as asked for, and in torch the loss and perplexity of what it should have written.
+labels: a task that was trained on labels on data of its kind, with its own measures.
 words: word vectors on a file of word pairs with scores (rank correlation) or of analogies (3CosAdd, by section).
 Examples:
 python -m plmlight evaluate bundles/de-en --data test.de test.en --metrics bleu chrf --num_beams 4 --texts written.jsonl
@@ -51,12 +53,14 @@ def main(command: str, argv: list[str]) -> int:
     DecodingOptions(**decoding)  # before a model loads
 
     from plmlight.evaluation import Bootstrap, Columns, Generation, Settings, evaluate, open_model
+    from plmlight.evaluation.labelled import KINDS, Fields
 
     settings = Settings(
         metric=chosen.metric,
         text_field=chosen.text_field,
         document=chosen.document,
         columns=Columns(chosen.sentence1, chosen.sentence2, chosen.score),
+        fields=Fields(chosen.text_field, chosen.pair_field, chosen.label_field),
         limit=chosen.limit,
         generation=Generation(
             tuple(chosen.metrics or ("bleu", "chrf")),
@@ -82,7 +86,7 @@ def main(command: str, argv: list[str]) -> int:
     baseline = opened(chosen.baseline) if chosen.baseline is not None else None
     for one in (model, baseline):
         if one is not None and one.task != "Seq2Seq":
-            _refuse_foreign(one.name, one.task, chosen, decoding)
+            _refuse_foreign(one.name, one.task, chosen, decoding, written=one.task in KINDS)
     with _progress(f"Evaluating {chosen.model}") as advance, one_line_warnings(command):
         result = evaluate(model, chosen.data, settings, baseline, advance)
     texts = result.pop("texts", [])
@@ -91,7 +95,7 @@ def main(command: str, argv: list[str]) -> int:
     if chosen.texts is not None:
         with replace_file(chosen.texts, "w") as handle:
             handle.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in texts)
-        print(f"{chosen.texts}: {len(texts)} texts with their sources and references", file=sys.stderr)
+        print(f"{chosen.texts}: {len(texts)} texts with what was expected", file=sys.stderr)
     if chosen.output is not None:
         with replace_file(chosen.output, "w") as handle:
             handle.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
@@ -99,9 +103,9 @@ def main(command: str, argv: list[str]) -> int:
     return 0
 
 
-def _refuse_foreign(name: str, task: str, chosen: Any, decoding: Mapping[str, Any]) -> None:
-    """Refuses what only a generation has."""
-    own = ("metrics", "texts", "source_field", "target_field", "reverse", "task_prefix")
+def _refuse_foreign(name: str, task: str, chosen: Any, decoding: Mapping[str, Any], *, written: bool) -> None:
+    """Refuses what only a generation has, and the texts where there is nothing to write of them."""
+    own = ("metrics", *(() if written else ("texts",)), "source_field", "target_field", "reverse", "task_prefix")
     given = [*decoding, *(option for option in own if chosen[option] not in (None, False))]
     if given:
         raise ValueError(f"{name}: is a {task}, which writes no texts: --{given[0]} is for encoder-decoders")
@@ -116,7 +120,8 @@ def _parser(command: str) -> OneLineErrors:
         type=str,
         nargs="+",
         required=True,
-        help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs; for generation two "
+        help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs; for retrieval one "
+        "of pairs, or queries.jsonl corpus.jsonl relevance.tsv, or their folder (BEIR); for generation two "
         "files of lines, one of two columns (source, tab, reference), or one with fields (.jsonl, .csv, .parquet); "
         "for a model of dialogues these, as `fit` reads them",
     )
@@ -125,7 +130,7 @@ def _parser(command: str) -> OneLineErrors:
         type=str | None,
         default=None,
         help="perplexity, bits-per-byte, pseudo-perplexity, permutation-perplexity (XLNet in torch, in orders of a "
-        "fixed seed), similarity or generation; by default what fits the model",
+        "fixed seed), similarity, retrieval or generation; by default what fits the model",
     )
     add(
         "--metrics",
@@ -134,7 +139,12 @@ def _parser(command: str) -> OneLineErrors:
         default=None,
         help="of generation: bleu, bleu_zh, chrf, rouge, rouge_zh, exact_match, distinct (usual: bleu chrf)",
     )
-    add("--texts", type=str | None, default=None, help="write source, hypothesis and reference to this JSON-lines file")
+    add(
+        "--texts",
+        type=str | None,
+        default=None,
+        help="write source, hypothesis and reference, or of labels request, gold and answer, to this JSON-lines file",
+    )
     add(
         "--source_field",
         type=str | None,
@@ -162,7 +172,7 @@ def _parser(command: str) -> OneLineErrors:
         default=None,
         help="of word vectors: use only so many of the first words, in most files the most frequent ones",
     )
-    add("--limit", type=int | None, default=None, help="take only so many documents, or pairs")
+    add("--limit", type=int | None, default=None, help="take only so many documents, pairs or queries")
     add(
         "--document",
         type=Literal["file", "line", "paragraph"] | None,
@@ -170,6 +180,8 @@ def _parser(command: str) -> OneLineErrors:
         help="a document of plain text: by default the file, for pseudo-perplexity the line",
     )
     add("--text_field", type=str, default="text", help="the field or column that holds the text")
+    add("--pair_field", type=str | None, default=None, help="of labels: the field of a second text, where there is one")
+    add("--label_field", type=str, default="label", help="of labels: the field of the label")
     add("--sentence1", type=str, default="sentence1", help="the column of the first text, or its number from 1")
     add("--sentence2", type=str, default="sentence2", help="the column of the second text, or its number")
     add("--score", type=str, default="score", help="the column of the score, or its number")

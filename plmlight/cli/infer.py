@@ -8,7 +8,9 @@ import json
 import sys
 import typing
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docstring_parser
 
@@ -16,7 +18,7 @@ from plmlight.cli.arguments import OneLineErrors, parse, parser
 from plmlight.cli.infer_answers import DECODING, answers_of
 from plmlight.cli.infer_chat import chat
 from plmlight.cli.infer_models import one_line_warnings, open_model
-from plmlight.decoding import DecodingOptions
+from plmlight.decoding import DecodingOptions, Record, TextAnalyser
 from plmlight.text import replace_file
 
 
@@ -30,6 +32,9 @@ def main(command: str, argv: list[str]) -> int:
       above, with ``"source"`` in the place of ``"prompt"``. With ``--chat``, see `plmlight.cli.infer_chat`.
     - A masked one: of one text a line a token; otherwise a JSON line a text: ``{"text", "masks"}``, for each mask the
       likeliest ``{"token", "token_id", "score", "text"}``.
+    - One that was trained on labels: of one text what a person reads; otherwise a JSON line a request: the request, and
+      the answer of its task, as ``{"text", "label", "score", "scores"}``. A line of a JSON-lines file is a request as
+      it is: with ``"pair"``, ``"question"`` and ``"context"``, ... as the task needs; other keys are passed on.
     - One that embeds: on a terminal the beginning of each vector; otherwise a JSON line a text:
       ``{"text", "embedding"}``.
 
@@ -55,9 +60,12 @@ def main(command: str, argv: list[str]) -> int:
             raise ValueError(f"--chat reads lines and answers each: --{alone[0]} does not go with it")
         model = open_model(values.model, values.provider, values.threads, values.graph)
         return chat(values.model, model, given)
-    texts = _texts(values.text, values.input)
+    asked = _asked(values.text, values.input)
     model = open_model(values.model, values.provider, values.threads, values.graph)
     answers = answers_of(values.model, model, given)
+    texts: list[Any] = (
+        [each.request(model) for each in asked] if isinstance(model, TextAnalyser) else [each.text for each in asked]
+    )
     batch_size = values.batch_size or answers.batch_size
     with one_line_warnings(command):
         if values.output is None and answers.shows(texts):
@@ -114,6 +122,7 @@ def _parser(command: str) -> OneLineErrors:
         "Run a bundle, a checkpoint, a Hugging Face folder or a hub id on text: continue it (causal language models), "
         "translate, summarise or answer it (models that read one text and write another), "
         "fill its masks, written as the tokenizer's own mask token such as [MASK] or <mask> (masked language models), "
+        "name its class, its tags or an answer in it (models that were trained on labels), "
         "or turn it into a vector (sentence embeddings). Options of another kind of model are an error.",
     )
     arguments.add_argument("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")
@@ -122,7 +131,8 @@ def _parser(command: str) -> OneLineErrors:
         "--input",
         type=str,
         default=None,
-        help='texts from a file: .jsonl with a "text" or "prompt" a line, else one text a line. '
+        help='texts from a file: .jsonl with a "text" or "prompt" a line (or what a task needs: "pair", "question", '
+        '"context"), else one text a line. '
         "Without --text and --input they are read from the standard input, one a line",
     )
     arguments.add_argument(
@@ -157,11 +167,37 @@ def _parser(command: str) -> OneLineErrors:
     return arguments
 
 
-def _texts(given: Sequence[str] | None, file: str | None) -> list[str]:
+@dataclass(frozen=True)
+class _Asked:
+    """What a model is asked: a text, or a record of a file with the place where it stands."""
+
+    content: str | Record
+    where: str = ""
+
+    @property
+    def text(self) -> str:
+        """The text alone.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        if isinstance(self.content, str):
+            return self.content
+        found = [self.content[key] for key in ("text", "prompt") if key in self.content]
+        if not found or not isinstance(found[0], str):
+            raise ValueError(f'{self.where}: expected an object with the text under "text" or "prompt"')
+        return found[0]
+
+    def request(self, model: TextAnalyser) -> Record:
+        """The whole record, as a task with labels may need more than a text."""
+        return model.request(self.content) if isinstance(self.content, str) else self.content
+
+
+def _asked(given: Sequence[str] | None, file: str | None) -> list[_Asked]:
     if given and file:
         raise ValueError("--text and --input are two sources of texts: give one of them")
     if given:
-        return list(given)
+        return [_Asked(text) for text in given]
     if file is None:
         if sys.stdin.isatty():
             raise ValueError("there is no text: give --text, --input, or texts on the standard input")
@@ -172,13 +208,13 @@ def _texts(given: Sequence[str] | None, file: str | None) -> list[str]:
         lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{name}: byte {error.start} is not UTF-8") from error
-    texts = list(_from_jsonl(lines, name)) if name.endswith((".jsonl", ".json")) else lines
-    if not texts:
+    found = list(_from_jsonl(lines, name)) if name.endswith((".jsonl", ".json")) else list(map(_Asked, lines))
+    if not found:
         raise ValueError(f"{name}: holds no text")
-    return texts
+    return found
 
 
-def _from_jsonl(lines: list[str], name: str) -> Iterator[str]:
+def _from_jsonl(lines: list[str], name: str) -> Iterator[_Asked]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -186,7 +222,6 @@ def _from_jsonl(lines: list[str], name: str) -> Iterator[str]:
             record = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{name}:{number}: not valid JSON: {error}") from error
-        found = [record[key] for key in ("text", "prompt") if key in record] if isinstance(record, dict) else []
-        if not found or not isinstance(found[0], str):
+        if not isinstance(record, dict):
             raise ValueError(f'{name}:{number}: expected an object with the text under "text" or "prompt"')
-        yield found[0]
+        yield _Asked(record, f"{name}:{number}")

@@ -14,6 +14,7 @@ from plmlight.decoding import (
     MaskFiller,
     Neighbour,
     SequenceGenerator,
+    TextAnalyser,
     TextEmbedder,
     TextGenerator,
     WordSpace,
@@ -220,7 +221,37 @@ class Finding:
         return self.model.nearest(words[0], self.top_k)
 
 
-Answers = Continuing | Translating | Filling | Embedding | Finding
+class Analysing:
+    """Requests are answered by a task with labels: texts get classes or tags, questions their answers.
+
+    Args:
+        model: the model.
+        given: the options that were given, those of `options`: there are none.
+    """
+
+    does = "answers as its labels taught it"
+    options = ()
+    batch_size = 32
+
+    def __init__(self, model: TextAnalyser, given: Mapping[str, Any]) -> None:
+        self.model = model
+
+    def shows(self, requests: Sequence[Record]) -> bool:
+        """Whether the answers are shown to a person, where they do not go to a file."""
+        return len(requests) == 1
+
+    def show(self, requests: Sequence[Record], batch_size: int) -> None:
+        """Prints what a person reads."""
+        for request, answer in zip(requests, self.model.answers(requests, batch_size), strict=True):
+            print(self.model.show(request, answer))
+
+    def records(self, requests: Sequence[Record], batch_size: int) -> Iterator[Record]:
+        """One a request: the request with its answer, which wins where both have a key (a label)."""
+        for request, answer in zip(requests, self.model.answers(requests, batch_size), strict=True):
+            yield {**request, **answer}
+
+
+Answers = Continuing | Translating | Filling | Embedding | Finding | Analysing
 
 
 def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers:
@@ -243,11 +274,13 @@ def answers_of(name: str, model: Answering, given: Mapping[str, Any]) -> Answers
         (SequenceGenerator, Translating),
         (TextGenerator, Continuing),
         (WordSpace, Finding),
+        (TextAnalyser, Analysing),
     )
     (kind,) = (answers for generator, answers in kinds if isinstance(model, generator))
     foreign = [option for option in given if option not in kind.options]
     if foreign:
         own = ", ".join(f"--{option}" for option in kind.options)
-        raise ValueError(f"--{foreign[0]} is not for {name}, which {kind.does}: its own options are {own}")
+        does = model.does if isinstance(model, TextAnalyser) else kind.does
+        raise ValueError(f"--{foreign[0]} is not for {name}, which {does}: its own options are {own or 'none'}")
     made: Answers = kind(model, given)
     return made

@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plmlight.decoding import DecodingOptions, MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator, WordSpace
+from plmlight.decoding import (
+    ANALYSERS,
+    DecodingOptions,
+    MaskFiller,
+    SequenceGenerator,
+    TextAnalyser,
+    TextEmbedder,
+    TextGenerator,
+    WordSpace,
+)
 
-Answering = TextGenerator | SequenceGenerator | MaskFiller | TextEmbedder | WordSpace
+Answering = TextGenerator | SequenceGenerator | MaskFiller | TextEmbedder | WordSpace | TextAnalyser
 
 
 def open_model(name: str, provider: str, threads: int | None, graph: str | None) -> Answering:
@@ -23,7 +32,7 @@ def open_model(name: str, provider: str, threads: int | None, graph: str | None)
         graph: of a bundle; its default by default.
 
     Returns:
-        What continues texts, translates, fills masks or embeds, by the model's task.
+        What continues texts, translates, fills masks, embeds, or answers as labels taught it, by the model's task.
 
     Raises:
         ValueError: when it can not be opened, has no tokenizer, or is of a task that answers nothing here.
@@ -69,6 +78,8 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
         TorchSequenceModel,
         WordVectorModel,
     )
+    from plmlight.tasks.encoding import TorchOutputModel
+    from plmlight.tasks.labelled import LabelledTask
     from plmlight.text import special_token_ids
 
     task = load_on(name, provider, threads)
@@ -87,4 +98,6 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
         special = special_token_ids(task.tokenizer)
         options = DecodingOptions(eos_token_id=special.get("eos"))
         return TextGenerator(TorchLanguageModel(task), task.tokenizer, options, special.get("bos", special.get("eos")))
+    if isinstance(task, LabelledTask) and type(task).__name__ in ANALYSERS:
+        return ANALYSERS[type(task).__name__](TorchOutputModel(task), task.tokenizer, task.facts())
     raise ValueError(f"{name}: holds a {type(task).__name__}, which infer has no answers of")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from plmlight.decoding import ANALYSERS
 from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task, WordVectorModel
 from plmlight.text import special_token_ids
 
@@ -25,6 +26,9 @@ def question(task: Task, python: bool = False) -> str:
         return _sequence_question(task)
     if isinstance(task, WordVectorModel) and task.tokenizer is not None:
         return f'--text "{task.tokenizer.id_to_token(1) or "word"}"'  # the most frequent one
+    analyser = ANALYSERS.get(type(task).__name__)
+    if analyser is not None and "text" not in analyser.examples()[0]:
+        return "--input requests.jsonl"  # a text alone is no request of it
     return '--text "a text"'
 
 

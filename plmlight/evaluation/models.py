@@ -8,7 +8,15 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from plmlight import runtime
-from plmlight.decoding import MaskFiller, SequenceGenerator, TextEmbedder, TextGenerator, WordSpace
+from plmlight.decoding import (
+    ANALYSERS,
+    MaskFiller,
+    SequenceGenerator,
+    TextAnalyser,
+    TextEmbedder,
+    TextGenerator,
+    WordSpace,
+)
 from plmlight.evaluation.causal import Scorer, StepScorer, TorchScorer
 from plmlight.evaluation.sequence import Writer
 from plmlight.loading import load_on
@@ -24,8 +32,10 @@ from plmlight.tasks import (
     TorchSequenceModel,
     WordVectorModel,
 )
+from plmlight.tasks.encoding import TorchOutputModel
+from plmlight.tasks.labelled import LabelledTask
 
-Model = Scorer | MaskFiller | TextEmbedder | Writer | WordSpace
+Model = Scorer | MaskFiller | TextEmbedder | Writer | WordSpace | TextAnalyser
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,8 @@ def _ready(name: str, task: Task, tokenizer: Tokenizer) -> Model:
         return MaskFiller(TorchMaskedModel(task), tokenizer)
     if isinstance(task, SentenceEmbedding):
         return TextEmbedder(TorchEmbeddingModel(task), tokenizer)
+    if isinstance(task, LabelledTask) and type(task).__name__ in ANALYSERS:
+        return ANALYSERS[type(task).__name__](TorchOutputModel(task), tokenizer, task.facts())
     raise ValueError(f"{name}: holds a {type(task).__name__}, for which there is no metric")
 
 
@@ -97,6 +109,6 @@ def _from_bundle(name: str, provider: str, threads: int | None, graph: str | Non
         return Opened(name, task, bundle.tokenizer, StepScorer(bundle.model))
     if isinstance(bundle, SequenceGenerator):
         return Opened(name, task, bundle.target_tokenizer, Writer(bundle))
-    if isinstance(bundle, (MaskFiller, TextEmbedder, runtime.WordModel)):
+    if isinstance(bundle, (MaskFiller, TextEmbedder, runtime.WordModel, runtime.AnalysisModel)):
         return Opened(name, task, bundle.tokenizer, bundle)
     raise ValueError(f"{name}: a bundle of the task {task!r}, for which there is no metric")

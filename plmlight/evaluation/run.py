@@ -13,9 +13,10 @@ from typing import Any, Literal
 from plmlight import __version__
 from plmlight.data.readers import DocumentUnit
 from plmlight.data.sources import Source, resolve
-from plmlight.decoding import MaskFiller, TextEmbedder, WordSpace
+from plmlight.decoding import MaskFiller, TextAnalyser, TextEmbedder, WordSpace
 from plmlight.evaluation.causal import measure_causal
 from plmlight.evaluation.documents import read_documents
+from plmlight.evaluation.labelled import KINDS, Fields, measure_labelled
 from plmlight.evaluation.masked import measure_masked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.models import Opened
@@ -27,7 +28,14 @@ from plmlight.evaluation.words import measure_words
 from plmlight.text import file_hash, nearest, special_token_ids, tokenizer_hash
 
 Metric = Literal[
-    "perplexity", "bits-per-byte", "pseudo-perplexity", "permutation-perplexity", "similarity", "generation", "words"
+    "perplexity",
+    "bits-per-byte",
+    "pseudo-perplexity",
+    "permutation-perplexity",
+    "similarity",
+    "generation",
+    "words",
+    "labels",
 ]
 
 METRICS: dict[str, tuple[str, ...]] = {
@@ -38,6 +46,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "similarity": ("SentenceEmbedding",),
     "generation": ("Seq2Seq",),
     "words": ("WordVectorModel",),
+    "labels": tuple(KINDS),
 }
 """The tasks that each metric measures; the first of a task is its default."""
 
@@ -54,7 +63,8 @@ class Settings:
         text_field: as in `plmlight.data.readers.read`.
         document: what a document is in plain text: by default the file, for pseudo-perplexity the line.
         columns: where a pair's texts and score are.
-        limit: take only so many documents, or pairs.
+        fields: where the parts of an example with labels are.
+        limit: take only so many documents, pairs or queries.
         generation: where sources and references stand, and how answers are written and scored.
         vocabulary: of word vectors, use only so many of the first words.
         context: the most tokens to read at once; the model's length by default.
@@ -69,6 +79,7 @@ class Settings:
     text_field: str = "text"
     document: DocumentUnit | None = None
     columns: Columns = dataclasses.field(default_factory=Columns)
+    fields: Fields = dataclasses.field(default_factory=Fields)
     limit: int | None = None
     generation: Generation = dataclasses.field(default_factory=Generation)
     vocabulary: int | None = None
@@ -98,7 +109,7 @@ def evaluate(
 
     Args:
         model: what `open_model` gave.
-        files: the text, or for the similarity one file of pairs.
+        files: the text; for the similarity one file of pairs.
         settings: how.
         baseline: another model of the same task, measured on the same units of the same data.
         advance: is told how much is done.
@@ -106,7 +117,8 @@ def evaluate(
     Returns:
         What can be written as JSON: ``values`` by name with ``value``, ``low`` and ``high``; with a baseline also its
         values and ``comparison``; of a generation the ``texts``, each with ``source``, ``hypothesis`` and
-        ``reference``; and all that led to them: settings, counts, hashes of the data, versions.
+        ``reference``, of labels each request with ``gold`` and ``answer``; and all that led to them: settings, counts,
+        hashes of the data, versions.
 
     Raises:
         ValueError: when the metric is not the task's, the data can not be read, or the models can not be compared.
@@ -169,6 +181,9 @@ def _measure(
     what, size = model.model, settings.batch_size
     if isinstance(what, Writer):
         return measure_generation(what, sources, settings.generation, settings.limit, size, advance)
+    if isinstance(what, TextAnalyser):
+        names = [source.name for source in sources]
+        return measure_labelled(what, model.task, names, settings.fields, settings.limit, size, advance)
     if isinstance(what, WordSpace):
         if len(sources) != 1:
             raise ValueError(f"words are measured on one file of pairs or analogies, not on {len(sources)}")

@@ -12,7 +12,7 @@ from plmlight import runtime
 from plmlight.export import Limits, Quantisation, Recipe, export_bundle
 from plmlight.export.encoder_checks import EncoderReference, at_tokens
 from plmlight.export.labelled_export import LabelledExport, _agreement
-from plmlight.networks import BERT, GPT, T5, BagOfVectors, BiLSTM, Transformer, XLNet
+from plmlight.networks import BERT, GPT, LSTMLM, T5, BagOfVectors, BiLSTM, Transformer, XLNet
 from plmlight.nn import Network
 from tests.runtime.encoders import wordpiece
 from tests.runtime.labelled import LABELS, small_classifier
@@ -30,6 +30,7 @@ def networks() -> dict[str, Network]:
         "XLNet": XLNet(**SIZES, **HEADS),
         "BiLSTM": BiLSTM(**SIZES, num_layers=1, d_embedding=10),
         "BagOfVectors": BagOfVectors(**SIZES),
+        "LSTMLM": LSTMLM(**SIZES, num_layers=1),
     }
 
 
