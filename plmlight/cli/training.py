@@ -170,7 +170,7 @@ class TrainingCLI(LightningCLI):
             self.model.use_label_counts(counts, len(self.datamodule.examples["fit"]))
         labels = getattr(self.datamodule, "labels", None)
         if self.rebuilt is not None and labels is not None and labels != getattr(self.model, "labels", labels):
-            raise ValueError(f"the data's labels are {labels}, but the checkpoint's {self.model.labels}: leave them out")
+            raise ValueError(f"the data's labels are {labels}, the checkpoint's {self.model.labels}: leave them out")
         if found["tokenizer"] is not None:
             check_tokenizer(found["tokenizer"], found["target_tokenizer"], self.model, self.config)
         self.model.check_ready()
