@@ -6,6 +6,7 @@ from plmlight.callbacks.interrupt import StopsCleanly
 from plmlight.callbacks.profiler import NoProfiler
 from plmlight.callbacks.progress import ProgressBar
 from plmlight.callbacks.throughput import Throughput
+from plmlight.callbacks.unfreezing import Unfreezing
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -17,4 +18,5 @@ __all__ = [
     "ProgressBar",
     "StopsCleanly",
     "Throughput",
+    "Unfreezing",
 ]

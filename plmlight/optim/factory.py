@@ -10,6 +10,7 @@ from torch import nn
 
 from plmlight.heads import AdaptiveHead, LMHead
 from plmlight.nn import Configured
+from plmlight.nn.depth import distances_from_top
 
 
 class OptimizerFactory(Configured, ABC):
@@ -50,6 +51,46 @@ def parameter_kinds(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]
             kind = "vectors" if vector else "tables" if id(parameter) in tables else "matrices"
             kinds[kind].append((name, parameter))
     return kinds
+
+
+def check_layer_decay(layer_decay: float | None) -> None:
+    """Refuses a factor from layer to layer that is none.
+
+    Raises:
+        ValueError: for such a factor.
+    """
+    if layer_decay is not None and not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay {layer_decay}: expected more than 0 and at most 1")
+
+
+def by_rate(
+    model: nn.Module,
+    parameters: list[tuple[str, nn.Parameter]],
+    lr: float,
+    layer_decay: float | None,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """Parameters in groups of one learning rate.
+
+    Args:
+        model: that has them.
+        parameters: with their names in it.
+        lr: of the heads.
+        layer_decay: see `plmlight.optim.AdamW`; None for one group.
+        settings: of each group.
+
+    Returns:
+        Groups with ``params`` and ``lr``, the highest first.
+
+    Raises:
+        ValueError: when the layers of the model cannot be counted.
+    """
+    distances = {} if layer_decay is None else distances_from_top(model)
+    groups: dict[int, list[nn.Parameter]] = {}
+    for name, parameter in parameters:
+        groups.setdefault(distances.get(name, 0), []).append(parameter)
+    decay = 1.0 if layer_decay is None else layer_decay
+    return [{"params": groups[distance], "lr": lr * decay**distance, **settings} for distance in sorted(groups)]
 
 
 def adamw_over(groups: list[dict[str, Any]], betas: tuple[float, float], eps: float) -> torch.optim.AdamW:

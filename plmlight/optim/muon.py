@@ -7,7 +7,7 @@ from torch import nn
 
 from plmlight.nn import PACKED
 from plmlight.optim.combined import Combined
-from plmlight.optim.factory import OptimizerFactory, adamw_over, parameter_kinds
+from plmlight.optim.factory import OptimizerFactory, adamw_over, by_rate, check_layer_decay, parameter_kinds
 from plmlight.optim.orthogonal import Orthogonal
 
 
@@ -27,6 +27,10 @@ class Muon(OptimizerFactory):
         betas: AdamW's.
         eps: AdamW's.
         decay_embeddings: whether embeddings and vocabulary projections decay.
+        layer_decay: what both learning rates are multiplied with from each layer to the one below; see `AdamW`.
+
+    Raises:
+        ValueError: for a layer_decay that is not above 0 and at most 1.
     """
 
     def __init__(
@@ -40,7 +44,10 @@ class Muon(OptimizerFactory):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         decay_embeddings: bool = True,
+        layer_decay: float | None = None,
     ) -> None:
+        check_layer_decay(layer_decay)
+        self.layer_decay = layer_decay
         self.lr, self.adamw_lr = lr, adamw_lr if adamw_lr is not None else lr
         self.weight_decay, self.momentum, self.match_rms = weight_decay, momentum, adjust_lr == "match_rms_adamw"
         self.split_packed, self.betas, self.eps, self.decay_embeddings = split_packed, betas, eps, decay_embeddings
@@ -48,19 +55,26 @@ class Muon(OptimizerFactory):
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         """Both as one optimiser."""
         kinds = parameter_kinds(model)
-        groups: dict[int, list[nn.Parameter]] = {}
+        groups: dict[int, list[tuple[str, nn.Parameter]]] = {}
         for name, parameter in kinds["matrices"]:
             module = name.split(".")[-2] if "." in name else ""
             parts = len(PACKED.get(module, (module,))) if self.split_packed else 1
-            groups.setdefault(parts, []).append(parameter)
-        tables, vectors = ([p for _, p in kinds[kind]] for kind in ("tables", "vectors"))
+            groups.setdefault(parts, []).append((name, parameter))
+        tables, vectors = kinds["tables"], kinds["vectors"]
         optimizers: list[torch.optim.Optimizer] = []
         if groups:
-            packed = [{"params": parameters, "parts": parts} for parts, parameters in groups.items()]
+            packed = [
+                group
+                for parts, parameters in groups.items()
+                for group in by_rate(model, parameters, self.lr, self.layer_decay, parts=parts)
+            ]
             optimizers.append(Orthogonal(packed, self.lr, self.weight_decay, self.momentum, self.match_rms))
         if tables or vectors:
             decay = self.weight_decay if self.decay_embeddings else 0.0
-            decayed = {"params": tables, "lr": self.adamw_lr, "weight_decay": decay}
-            plain = {"params": vectors, "lr": self.adamw_lr, "weight_decay": 0.0}
-            optimizers.append(adamw_over([decayed, plain], (self.betas[0], self.betas[1]), self.eps))
+            rest = [
+                group
+                for parameters, share in ((tables, decay), (vectors, 0.0))
+                for group in by_rate(model, parameters, self.adamw_lr, self.layer_decay, weight_decay=share)
+            ]
+            optimizers.append(adamw_over(rest, (self.betas[0], self.betas[1]), self.eps))
         return Combined(optimizers)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from plmlight import BERT, MaskedLM
 from plmlight.heads import LMHead
 from plmlight.nn import build, config_of
 from plmlight.optim import AdamW, Muon, OptimizerFactory
@@ -150,3 +151,32 @@ def test_factory_is_rebuilt_from_its_config() -> None:
     assert config["class_path"] == "plmlight.optim.Muon"
     rebuilt = build(config)
     assert (rebuilt.lr, tuple(rebuilt.betas)) == (0.5, (0.8, 0.9))
+
+
+@pytest.mark.parametrize("make", [AdamW, Muon])
+def test_layers_further_down_learn_more_slowly(make: Any) -> None:
+    task = MaskedLM(BERT(31, d_model=12, num_layers=2, num_heads=3))
+    optimizer = make(lr=0.1, layer_decay=0.5)(task)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(task.parameters()))
+    expected = {"head.": 0.1, "stack.layers.1.": 0.05, "stack.layers.0.": 0.025, "embeddings.": 0.0125}
+    for name, parameter in task.named_parameters():
+        (rate,) = [rate for part, rate in expected.items() if name.removeprefix("network.").startswith(part)]
+        assert rates[id(parameter)] == pytest.approx(rate), name
+    decayed = {
+        name
+        for name, p in task.named_parameters()
+        for g in optimizer.param_groups
+        if g["weight_decay"]
+        for q in g["params"]
+        if p is q
+    }
+    plain = AdamW()(task)
+    assert decayed == set().union(*(names(task, group) for group in plain.param_groups if group["weight_decay"]))
+
+
+@pytest.mark.parametrize("make", [AdamW, Muon])
+def test_a_decay_that_is_none(make: Any) -> None:
+    for wrong in (0.0, 1.1):
+        with pytest.raises(ValueError, match=f"layer_decay {wrong}: expected"):
+            make(layer_decay=wrong)
