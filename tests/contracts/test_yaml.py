@@ -97,13 +97,31 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         (tmp_path / "text.txt").write_text(
             "".join(line.replace("\t", " __eou__ ")[:-1] + " __eou__\n" for line in lines)
         )
-    if data != "TaskMixture":
+    if data == "LabelledText":
+        words += ["--data.files", classified(tmp_path, given)]
+    elif data != "TaskMixture":
         files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
         words += ["--data.files", written(tmp_path, lines, files, given) if data == "ParallelCorpus" else "text.txt"]
     words += ["--data.cache_folder", "cache"]
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
+
+
+def classified(folder: Path, given: dict[str, Any]) -> str:
+    """Writes texts with labels, in the form that a recipe reads, and names of the labels; returns the name."""
+    if isinstance(given.get("labels"), str):
+        (folder / given["labels"]).write_text("even\nodd\n")
+    rows = [(f"Line {i} is the line {i * i}.", str(i % 2)) for i in range(200)]
+    if given.get("file_format") == "jsonl":
+        text = "".join(json.dumps({given["text_field"]: text, "label": label}) + "\n" for text, label in rows)
+    elif given.get("file_format") == "text":
+        text = "".join(f"{label} {text}\n" for text, label in rows)
+    else:
+        header = [] if given["text_field"] == 1 else [(given["text_field"], "label")]
+        text = "".join("\t".join(row) + "\n" for row in header + rows)
+    (folder / given["files"]).write_text(text)
+    return str(given["files"])
 
 
 def pretrained(content: Any, text: str) -> None:
