@@ -13,6 +13,7 @@ from .data import DocumentCorpus as DocumentCorpus
 from .data import LabelledPairs as LabelledPairs
 from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus
+from .data import RelationData as RelationData
 from .data import SquadData as SquadData
 from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
@@ -62,6 +63,7 @@ from .tasks import MaskedLM as MaskedLM
 from .tasks import MultiLabel as MultiLabel
 from .tasks import PermutationLM as PermutationLM
 from .tasks import QuestionAnswering as QuestionAnswering
+from .tasks import RelationExtraction as RelationExtraction
 from .tasks import Regression as Regression
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq

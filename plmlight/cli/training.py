@@ -131,6 +131,12 @@ class TrainingCLI(LightningCLI):
             compute_fn=lambda data: getattr(data, "max_length", None),
             apply_on="instantiate",
         )
+        parser.link_arguments(
+            "data",
+            "model.init_args.markers",
+            compute_fn=lambda data: getattr(data, "markers", None),
+            apply_on="instantiate",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""

@@ -16,7 +16,15 @@ from plmlight.interop import Pretrained, fetch, is_checkpoint, read_checkpoint, 
 from plmlight.nn import build
 from plmlight.nn.counting import Counted
 from plmlight.objectives import Objective, SentencePairObjective
-from plmlight.tasks import Problem, Seq2Seq, SingleLabel, Task, TextClassification
+from plmlight.tasks import (
+    Problem,
+    QuestionAnswering,
+    RelationExtraction,
+    Seq2Seq,
+    SingleLabel,
+    Task,
+    TextClassification,
+)
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
 
@@ -62,6 +70,7 @@ def link_data(config: Namespace, task: Task | None) -> None:
     _link_tokenizer(config)
     _link_order(config, task)
     _link_problem(config, task)
+    _link_windows(config, task)
     if "form" in data:
         data.form = _form(config, task, data.form)
     endless = "max_target_length" in data and data.get("form") != "joined"  # then None is no limit
@@ -113,6 +122,24 @@ def _link_problem(config: Namespace, task: Task | None) -> None:
             data[name] = value
     if stride is not None and "stride" not in data:
         raise ValueError("model.stride: pairs of texts are not read in windows; leave it out")
+
+
+def _link_windows(config: Namespace, task: Task | None) -> None:
+    """Lets the data cut contexts as the model reads them, and call relations as a checkpoint does."""
+    data = config.data.init_args
+    cls = type(task) if task is not None else locate(config.model.class_path)
+    if isinstance(task, RelationExtraction) and "markers" in data and data.labels is None:
+        data.labels = task.labels
+    if "stride" not in data or not (isinstance(cls, type) and issubclass(cls, QuestionAnswering)):
+        return
+    if isinstance(task, QuestionAnswering):
+        stride = task.stride
+        data.max_length = task.max_length if data.max_length is None else data.max_length
+    else:
+        stride = config.model.init_args.stride
+    if data.stride not in (None, stride):
+        raise ValueError(f"data.stride {data.stride} was given, but it is the model's, {stride}: leave it out")
+    data.stride = stride
 
 
 def _link_order(config: Namespace, task: Task | None) -> None:

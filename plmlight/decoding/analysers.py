@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from plmlight.decoding.analysis import TextAnalyser
 from plmlight.decoding.classification import TextClassifier
+from plmlight.decoding.question_answering import QuestionAnswerer
+from plmlight.decoding.relations import RelationExtractor
 
 ANALYSERS: dict[str, type[TextAnalyser]] = {
+    "QuestionAnswering": QuestionAnswerer,
+    "RelationExtraction": RelationExtractor,
     "TextClassification": TextClassifier,
 }
 """What answers, by the name of the task; ``export``, the runtime, ``infer`` and ``selftest`` need nothing else."""

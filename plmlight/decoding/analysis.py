@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
-from plmlight.decoding.encoder import EncoderModel, Inputs, TextReader, by_length
+from plmlight.decoding.encoder import EncoderModel, Inputs, TextReader, Tokens, by_length
 from plmlight.decoding.examples import TEXTS
 
 Record = dict[str, Any]
@@ -122,7 +122,7 @@ class TextAnalyser(ABC):
 
     def outputs(
         self,
-        encodings: Sequence[Encoding],
+        encodings: Sequence[Tokens],
         batch_size: int = 32,
         marks: Sequence[Mapping[str, Sequence[int]]] | None = None,
     ) -> list[dict[str, NDArray[Any]]]:

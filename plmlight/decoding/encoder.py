@@ -14,6 +14,18 @@ Inputs = dict[str, NDArray[Any]]
 memories ``mems.0``, ..., each [B, M, D], the mask is [B, M+T]."""
 
 
+class Tokens(Protocol):
+    """A row of tokens: an `Encoding`, or what was put together otherwise."""
+
+    @property
+    def ids(self) -> list[int]:
+        """T of them."""
+
+    @property
+    def type_ids(self) -> list[int]:
+        """Their segments."""
+
+
 class EncoderModel(Protocol):
     """An encoder as its texts need to know it."""
 
@@ -89,7 +101,7 @@ class TextReader:
                 found[number] = self.tokenizer.post_process(plain)
         return found
 
-    def batch(self, encodings: Sequence[Encoding]) -> Inputs:
+    def batch(self, encodings: Sequence[Tokens]) -> Inputs:
         """Texts as one batch, padded on the right."""
         shape = len(encodings), max(len(encoding.ids) for encoding in encodings)
         ids = np.full(shape, self.model.pad_token_id, np.int64)
@@ -101,7 +113,7 @@ class TextReader:
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
-def by_length(encodings: Sequence[Encoding], batch_size: int) -> list[list[int]]:
+def by_length(encodings: Sequence[Tokens], batch_size: int) -> list[list[int]]:
     """The numbers of texts in batches of similar lengths, the longest first.
 
     Args:

@@ -1,8 +1,8 @@
-"""Answers as spans of a context: its windows, the best spans of each, and what they say together."""
+"""Answers as spans of a context: its windows, and the best spans of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -152,13 +152,3 @@ def best_spans(
             token, more = divmod(int(place), max_tokens)
             found.setdefault((int(starts[token]), int(ends[token + more])), float(flat[place]))
     return [Span(score, *span) for span, score in list(found.items())[:n_best]]
-
-
-def joined(windows: Iterable[Sequence[Span]], n_best: int) -> list[Span]:
-    """The best spans of all windows of a context, each with its highest score, the best first."""
-    best: dict[tuple[int, int], float] = {}
-    for spans in windows:
-        for score, start, end in spans:
-            best[start, end] = max(score, best.get((start, end), -np.inf))
-    ordered = sorted(best.items(), key=lambda entry: (-entry[1], entry[0]))
-    return [Span(score, *span) for span, score in ordered[:n_best]]

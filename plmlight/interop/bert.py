@@ -30,6 +30,11 @@ EMBEDDINGS = (
 )
 POOLER = with_bias("pooler.dense", "pooler.dense")
 CLASSIFIER = with_bias("head.classifier", "classifier", outside=True)
+QUESTION_ANSWERING = Architecture(
+    "QuestionAnswering",
+    ("head.spans.weight", "head.spans.bias"),
+    rules=with_bias("head.spans", "qa_outputs", outside=True),
+)
 
 
 def classification(*rules: Rule) -> Architecture:
@@ -92,6 +97,7 @@ BERT_FAMILY = Family(
             arguments={"pair_objective": {"class_path": "plmlight.NextSentencePrediction"}},
         ),
         "BertForMaskedLM": Architecture("MaskedLM", ("head",)),
+        "BertForQuestionAnswering": QUESTION_ANSWERING,
         "BertForSequenceClassification": classification(),
         "BertModel": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
     },

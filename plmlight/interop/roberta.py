@@ -11,6 +11,7 @@ from plmlight.interop.bert import (
     LAYERS,
     OTHER_HEADS,
     POOLER,
+    QUESTION_ANSWERING,
     RENAMED,
     REQUIRED,
     classification,
@@ -49,6 +50,7 @@ def _family(model_type: str, name: str, vocab_size: int) -> Family:
         backbone=f"{name}Model",
         architectures={
             f"{name}ForMaskedLM": Architecture("MaskedLM", ("head",)),
+            f"{name}ForQuestionAnswering": QUESTION_ANSWERING,
             f"{name}ForSequenceClassification": classification(
                 *with_bias("pooler.dense", "classifier.dense", outside=True),
                 *with_bias("head.classifier", "classifier.out_proj", outside=True),

@@ -82,6 +82,16 @@ def config_of(value: Any) -> Any:
     )
 
 
+def reconfigure(value: Configured, **arguments: Any) -> None:
+    """Notes that an object is now what its constructor would make of other arguments.
+
+    Args:
+        value: the object, whose owner has changed it.
+        arguments: the new ones by name.
+    """
+    getattr(value, _RECORD).update(arguments)
+
+
 def build(config: Any) -> Any:
     """Builds what `config_of` described.
 

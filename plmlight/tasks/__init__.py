@@ -9,6 +9,7 @@ from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.problems import MultiLabel, Problem, Regression, SingleLabel
 from plmlight.tasks.question_answering import QuestionAnswering
+from plmlight.tasks.relation_extraction import RelationExtraction
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 from plmlight.tasks.text_classification import TextClassification
@@ -23,6 +24,7 @@ __all__ = [
     "PermutationLM",
     "Problem",
     "QuestionAnswering",
+    "RelationExtraction",
     "ScoredTask",
     "Regression",
     "SentenceEmbedding",

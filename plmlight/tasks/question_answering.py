@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.decoding.spans import best_spans
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.heads.span import SpanHead
@@ -39,6 +40,7 @@ class QuestionAnswering(LabelledTask):
         optimizer: makes the optimiser; `AdamW` by default.
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of random choices.
+        adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
 
     Raises:
         ValueError: for a network that cannot read, or a length that is not possible.
@@ -55,8 +57,9 @@ class QuestionAnswering(LabelledTask):
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
         seed: int = 0,
+        adapter: Adapter | None = None,
     ) -> None:
-        super().__init__(network, optimizer, schedule, seed)
+        super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "QuestionAnswering")
         if max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens must be at least 1, not {max_answer_tokens}")

@@ -97,7 +97,9 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         (tmp_path / "text.txt").write_text(
             "".join(line.replace("\t", " __eou__ ")[:-1] + " __eou__\n" for line in lines)
         )
-    if data == "LabelledText":
+    if data in ("SquadData", "RelationData"):
+        words += ["--data.files", labelled(tmp_path, data), "--data.max_length", "64"]
+    elif data == "LabelledText":
         words += ["--data.files", classified(tmp_path, given)]
     elif data != "TaskMixture":
         files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
@@ -122,6 +124,20 @@ def classified(folder: Path, given: dict[str, Any]) -> str:
         text = "".join("\t".join(row) + "\n" for row in header + rows)
     (folder / given["files"]).write_text(text)
     return str(given["files"])
+
+
+def labelled(folder: Path, data: str) -> str:
+    """Writes questions about texts, or texts with two entities; returns the name."""
+    if data == "SquadData":
+        questions = [
+            {"question": f"Which {i}?", "context": f"Line {i}.", "answers": {"text": [str(i)], "answer_start": [5]}}
+            for i in range(40)
+        ]
+        (folder / "labelled.jsonl").write_text("".join(json.dumps(each) + "\n" for each in questions))
+        return "labelled.jsonl"
+    items = [f'{i}\t"<e1>Line</e1> is <e2>{i}</e2>"\n{"AB"[i % 2]}\n\n' for i in range(40)]
+    (folder / "labelled.txt").write_text("".join(items))
+    return "labelled.txt"
 
 
 def pretrained(content: Any, text: str) -> None:

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from plmlight.decoding.spans import QuestionWindow, Span, best_spans, joined, question_windows, tokens_of
+from plmlight.decoding.spans import QuestionWindow, Span, best_spans, question_windows, tokens_of
 from plmlight.text import TokenizerKind, train_tokenizer
 
 CONTEXT = (
@@ -89,8 +89,3 @@ def test_equal_spans_count_once_and_nothing_is_found_in_nothing() -> None:
     found = best_spans(np.array([9, 1, 2, 3], np.float32), np.array([9, 3, 2, 2.5], np.float32), starts, ends, 3, 5)
     assert found == [Span(5.5, 4, 5)]
     assert best_spans(np.ones(2, np.float32), np.ones(2, np.float32), np.zeros(2, int), np.zeros(2, int), 3, 5) == []
-
-
-def test_windows_are_joined() -> None:
-    one, other = [Span(3.0, 0, 2), Span(1.0, 4, 5)], [Span(2.0, 4, 5), Span(0.5, 7, 9)]
-    assert joined([one, other], 2) == [Span(3.0, 0, 2), Span(2.0, 4, 5)]
