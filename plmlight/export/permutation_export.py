@@ -18,6 +18,7 @@ from plmlight.export.encoder_export import EncoderDriver, MaskedLMExport
 from plmlight.export.specification import GraphSpec, dtype_name
 from plmlight.nn import past_name, present_name
 from plmlight.tasks import PermutationLM
+from plmlight.tasks.reading import num_token_types
 
 PASTS = (0, 1, 17)
 """How many memories the graph is compared with."""
@@ -82,7 +83,7 @@ class PermutationReference(EncoderReference):
         if self.task.mask_token_id is not None:
             for row in rows:
                 row[rng.random(len(row)) < HIDDEN] = self.task.mask_token_id
-        types = [rng.integers(0, self.network.num_token_types, size).tolist() for size in lengths]
+        types = [rng.integers(0, num_token_types(self.network), size).tolist() for size in lengths]
         listed = [row.tolist() for row in rows]
         inputs = batch_of(listed, types, self.network.pad_token_id, left=padding == "left")
         if not self.carries:

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from plmlight.decoding import DecodingOptions, SequenceGenerator, with_end
-from plmlight.export.encoder_export import TEXTS
+from plmlight.decoding.examples import TEXTS
 from plmlight.export.recipe import Limits
 from plmlight.export.sequence import sequence_facts, sequence_graphs
 from plmlight.export.sequence_checks import BEAMS, SequenceReference, sequence_checks, timings

@@ -22,7 +22,7 @@ class AnalysisModel(BundleModel, TextAnalyser):
         BundleModel.__init__(self, bundle, provider, threads, graph)
         model = EncoderGraph(self.session, bundle)
         # the next class after BundleModel is the task's own
-        super(BundleModel, self).__init__(model, self.read_tokenizer(), bundle.manifest["facts"])  # type: ignore[call-arg,arg-type]
+        super(BundleModel, self).__init__(model, self.read_tokenizer(), bundle.manifest["facts"])
 
 
 def analysis_model(task: str, analyser: type[TextAnalyser]) -> type[AnalysisModel]:

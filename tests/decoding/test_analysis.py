@@ -86,7 +86,7 @@ def test_a_person_sees_a_line_a_class() -> None:
 
 def test_a_model_without_room_for_text_is_refused() -> None:
     model = Counting()
-    model.max_length = 2  # type: ignore[misc]
+    model.max_length = 2
     with pytest.raises(ValueError, match="the model reads 2 tokens"):
         TextClassifier(model, wordpiece(), {"labels": ["a", "b"]})
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plmlight import runtime
+from plmlight.decoding import TextClassifier
 from plmlight.export import Limits, Quantisation, Recipe, export_bundle
 from plmlight.export.encoder_checks import EncoderReference, at_tokens
 from plmlight.export.labelled_export import LabelledExport, _agreement
@@ -43,6 +44,7 @@ def test_any_network_passes_its_verdict_and_answers_as_torch(name: str, tmp_path
     assert "label agreement" in {check.name for check in verdict.checks}
     model = runtime.load(tmp_path / "bundle")
     assert isinstance(model, runtime.AnalysisModel)
+    assert isinstance(model, TextClassifier)
     texts = ["paris is the capital", "天气很好", "she opened the door and went into the garden"]
     assert task.tokenizer is not None
     for text, found in zip(texts, model.classify(texts), strict=True):
