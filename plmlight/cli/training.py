@@ -24,6 +24,7 @@ from lightning.pytorch.loggers import CSVLogger
 import plmlight
 from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, NoProfiler, ProgressBar, StopsCleanly, Throughput
 from plmlight.cli.question import question
+from plmlight.cli.seeds import report, split_seeds
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
@@ -57,12 +58,28 @@ def main(command: str, argv: list[str]) -> int:
         getattr(plmlight, name)  # short class names are looked up among what is imported
     _quieten()
     try:
-        cli = TrainingCLI(command, argv)
-        return cli.run()
+        seeds, rest = split_seeds(argv) if command == "fit" else ([], argv)
+        return _with_seeds(command, rest, seeds) if seeds else TrainingCLI(command, argv).run()
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     except ValueError as error:
         raise _first(error) from None
+
+
+def _with_seeds(command: str, argv: list[str], seeds: list[int]) -> int:
+    """Runs a command once a seed, each in a folder of its own, and says how far they lie apart."""
+    metrics: dict[int, dict[str, float]] = {}
+    for seed in seeds:
+        cli = TrainingCLI(command, argv, seed)
+        if status := cli.run():
+            return status
+        logged = cli.trainer.callback_metrics
+        metrics[seed] = {name: float(value) for name, value in logged.items() if name.startswith(("val_", "test_"))}
+        folder = Path(cli.trainer.default_root_dir).parent
+        is_first = cli.trainer.is_global_zero
+    if is_first:
+        report(folder, metrics)
+    return 0
 
 
 class TrainingCLI(LightningCLI):
@@ -71,10 +88,11 @@ class TrainingCLI(LightningCLI):
     Args:
         command: which one.
         argv: the words after it.
+        seed: of everything, in the place of the configuration's; the run is in its folder ``seed-<seed>``.
     """
 
-    def __init__(self, command: str, argv: list[str]) -> None:
-        self.command = command
+    def __init__(self, command: str, argv: list[str], seed: int | None = None) -> None:
+        self.command, self.seed = command, seed
         TrainingParser.called = f"plmlight {command}"
         super().__init__(
             Task,
@@ -106,6 +124,13 @@ class TrainingCLI(LightningCLI):
             "predict": "the checkpoint; its task is rebuilt from it unless --model says otherwise",
         }
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=text.get(self.command, text["predict"]))
+        if self.command == "fit":
+            parser.add_argument(
+                "--seeds",
+                type=str | None,
+                default=None,
+                help="several runs: 0,1,2 makes one in seed-0, seed-1 and seed-2, and says how far they lie apart",
+            )
         if self.command == "predict":
             parser.add_argument(
                 "--output", type=str | None, default=None, help="the file; predictions.jsonl by default"
@@ -141,6 +166,14 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""
         self.config = parser.parse_args(args)
+        if self.config.get("seeds") is not None:  # words on the command line do not come here
+            raise ValueError("seeds: belongs on the command line, fit ... --seeds 0,1,2, not into a configuration")
+        if self.seed is not None:
+            self.config.seed_everything = self.seed
+            for part in ("model", "data"):
+                given = self.config[part].get("init_args")
+                if given is not None and "seed" in given:
+                    given.seed = self.seed
 
     def before_instantiate_classes(self) -> None:
         """Checks and fills in what depends on more than one class."""
@@ -158,6 +191,8 @@ class TrainingCLI(LightningCLI):
             files = [str(path) for path in config.get("config") or []]
             name = Path(files[0]).stem if files else type(self.rebuilt).__name__ if self.rebuilt else "run"
             config.trainer.default_root_dir = str(Path("runs") / name)
+        if self.seed is not None:
+            config.trainer.default_root_dir = str(Path(config.trainer.default_root_dir) / f"seed-{self.seed}")
 
     def instantiate_classes(self) -> None:
         """Builds data, task and trainer; the task gets the data's tokenizers, token counts and form of text."""
