@@ -21,6 +21,7 @@ from plmlight.evaluation.masked import measure_masked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.models import Opened
 from plmlight.evaluation.permutation import measure_permutation
+from plmlight.evaluation.retrieval import measure_retrieval, read_retrieval
 from plmlight.evaluation.sequence import Generation, Writer, measure_generation, paired_sources
 from plmlight.evaluation.significance import Bootstrap, compare, estimate
 from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
@@ -33,6 +34,7 @@ Metric = Literal[
     "pseudo-perplexity",
     "permutation-perplexity",
     "similarity",
+    "retrieval",
     "generation",
     "words",
     "labels",
@@ -44,6 +46,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "pseudo-perplexity": ("MaskedLM", "PermutationLM"),
     "permutation-perplexity": ("PermutationLM",),
     "similarity": ("SentenceEmbedding",),
+    "retrieval": ("SentenceEmbedding",),
     "generation": ("Seq2Seq",),
     "words": ("WordVectorModel",),
     "labels": tuple(KINDS),
@@ -109,7 +112,7 @@ def evaluate(
 
     Args:
         model: what `open_model` gave.
-        files: the text; for the similarity one file of pairs.
+        files: the text; for the similarity one file of pairs; for the retrieval what `read_retrieval` reads.
         settings: how.
         baseline: another model of the same task, measured on the same units of the same data.
         advance: is told how much is done.
@@ -188,6 +191,8 @@ def _measure(
         if len(sources) != 1:
             raise ValueError(f"words are measured on one file of pairs or analogies, not on {len(sources)}")
         return measure_words(what, sources[0].name, settings.vocabulary), {}
+    if isinstance(what, TextEmbedder) and settings.metric == "retrieval":
+        return measure_retrieval(what, read_retrieval(sources, settings.columns, settings.limit), size, advance), {}
     if isinstance(what, TextEmbedder):
         if len(sources) != 1:
             raise ValueError(f"similarity is measured on one file of pairs, not on {len(sources)}")

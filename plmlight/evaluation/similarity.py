@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plmlight.decoding import TextEmbedder
+from plmlight.decoding.retrieval import unit
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.metrics.ranking import correlations
 from plmlight.text import nearest
@@ -134,6 +136,30 @@ def _records(path: Path, lines: Sequence[str], columns: Columns) -> list[tuple[i
     return found
 
 
+def embedded(
+    model: TextEmbedder, texts: Iterable[str], batch_size: int = 32, advance: Advance = lambda done, total: None
+) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """The vectors of texts at length 1, each embedded once.
+
+    Args:
+        model: embeds texts.
+        texts: the texts.
+        batch_size: texts that run together.
+        advance: is told the texts that are done.
+
+    Returns:
+        [N, D], and which row is a text's.
+    """
+    ordered = sorted(set(texts), key=lambda text: (-len(text), text))
+    at_once = 16 * batch_size  # so that there is progress to show
+    advance(0, len(ordered))
+    parts = []
+    for start in range(0, len(ordered), at_once):
+        parts.append(model.embed(ordered[start : start + at_once], batch_size))
+        advance(len(parts[-1]), len(ordered))
+    return unit(np.concatenate(parts)), {text: number for number, text in enumerate(ordered)}
+
+
 def measure_similarity(
     model: TextEmbedder, pairs: Sequence[Pair], batch_size: int = 32, advance: Advance = lambda done, total: None
 ) -> Measurement:
@@ -148,17 +174,10 @@ def measure_similarity(
     Returns:
         ``spearman``, of the ranks, and ``pearson``.
     """
-    texts = sorted({text for pair in pairs for text in (pair.first, pair.second)}, key=lambda text: (-len(text), text))
-    at_once = 16 * batch_size  # so that there is progress to show
-    advance(0, len(texts))
-    parts = []
-    for start in range(0, len(texts), at_once):
-        parts.append(model.embed(texts[start : start + at_once], batch_size))
-        advance(len(parts[-1]), len(texts))
-    vectors = np.concatenate(parts).astype(np.float64)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    place = {text: number for number, text in enumerate(texts)}
+    vectors, place = embedded(
+        model, (text for pair in pairs for text in (pair.first, pair.second)), batch_size, advance
+    )
     first, second = [place[pair.first] for pair in pairs], [place[pair.second] for pair in pairs]
-    cosines = (vectors[first] * vectors[second]).sum(1)
+    cosines = (vectors[first].astype(np.float64) * vectors[second]).sum(1)
     statistics = correlations(cosines, np.array([pair.score for pair in pairs]))
-    return Measurement(statistics, "pairs", len(pairs), {"pairs": len(pairs), "texts": len(texts)})
+    return Measurement(statistics, "pairs", len(pairs), {"pairs": len(pairs), "texts": len(place)})

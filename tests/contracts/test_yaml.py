@@ -99,6 +99,8 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         )
     if data in ("SquadData", "RelationData"):
         words += ["--data.files", labelled(tmp_path, data), "--data.max_length", "64"]
+    elif data == "TextPairs":
+        words += ["--data.files", text_pairs(tmp_path, given)]
     elif data == "LabelledText":
         words += ["--data.files", classified(tmp_path, given)]
     elif data != "TaskMixture":
@@ -108,6 +110,20 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
+
+
+def labelled(folder: Path, data: str) -> str:
+    """Writes questions about texts, or texts with two entities; returns the name."""
+    if data == "SquadData":
+        questions = [
+            {"question": f"Which {i}?", "context": f"Line {i}.", "answers": {"text": [str(i)], "answer_start": [5]}}
+            for i in range(40)
+        ]
+        (folder / "labelled.jsonl").write_text("".join(json.dumps(each) + "\n" for each in questions))
+        return "labelled.jsonl"
+    items = [f'{i}\t"<e1>Line</e1> is <e2>{i}</e2>"\n{"AB"[i % 2]}\n\n' for i in range(40)]
+    (folder / "labelled.txt").write_text("".join(items))
+    return "labelled.txt"
 
 
 def classified(folder: Path, given: dict[str, Any]) -> str:
@@ -126,18 +142,13 @@ def classified(folder: Path, given: dict[str, Any]) -> str:
     return str(given["files"])
 
 
-def labelled(folder: Path, data: str) -> str:
-    """Writes questions about texts, or texts with two entities; returns the name."""
-    if data == "SquadData":
-        questions = [
-            {"question": f"Which {i}?", "context": f"Line {i}.", "answers": {"text": [str(i)], "answer_start": [5]}}
-            for i in range(40)
-        ]
-        (folder / "labelled.jsonl").write_text("".join(json.dumps(each) + "\n" for each in questions))
-        return "labelled.jsonl"
-    items = [f'{i}\t"<e1>Line</e1> is <e2>{i}</e2>"\n{"AB"[i % 2]}\n\n' for i in range(40)]
-    (folder / "labelled.txt").write_text("".join(items))
-    return "labelled.txt"
+def text_pairs(folder: Path, given: dict[str, Any]) -> str:
+    """Writes texts that belong together, perhaps with scores; returns the name."""
+    fields, scores = given["text_fields"], [given["score_field"]] if "score_field" in given else []
+    header = [] if fields[0].isdigit() else [[*fields, *scores]]
+    rows = [[f"Line {i} {field}." for field in fields] + [str(i % 5) for _ in scores] for i in range(200)]
+    (folder / "pairs.csv").write_text("".join(",".join(row) + "\n" for row in header + rows))
+    return "pairs.csv"
 
 
 def pretrained(content: Any, text: str) -> None:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_the_embed_example_runs(embedding_bundle: Path) -> None:
     printed = run("embed.py", embedding_bundle, "the garden", "Paris", "the garden", "a door")
     assert printed.splitlines()[2] == "1.0000  the garden"
     assert "24 numbers a text" in printed
+
+
+def test_the_search_example_keeps_its_index(embedding_bundle: Path, tmp_path: Path) -> None:
+    documents = tmp_path / "documents.jsonl"
+    documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("Paris", "the garden", "a door")))
+    first = run("search.py", embedding_bundle, documents, "the garden")
+    assert first.splitlines()[2] == "1.0000  the garden"
+    assert (tmp_path / "documents.index" / "vectors.safetensors").is_file()
+    documents.unlink()
+    assert run("search.py", embedding_bundle, documents, "the garden") == first
 
 
 def test_the_translate_example_runs(translating_bundle: Path, tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from plmlight.data.sources import resolve
+from plmlight.decoding import TextEmbedder
+from plmlight.evaluation import Columns, Settings, evaluate
+from plmlight.evaluation.models import Opened
+from plmlight.evaluation.retrieval import measure_retrieval, read_retrieval
+from plmlight.text import train_tokenizer
+
+
+class Letters(TextEmbedder):
+    """Counts a few letters."""
+
+    def __init__(self) -> None:
+        self.tokenizer = train_tokenizer(["abcd"], "character", 20)
+
+    def embed(
+        self, texts: Sequence[str], batch_size: int = 32, *, token_type_id: int | None = None
+    ) -> NDArray[np.float32]:
+        return np.array([[text.count(letter) for letter in "abcd"] for text in texts], np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+QUERIES = [{"_id": "q1", "text": "a"}, {"_id": "q2", "text": "bc"}, {"_id": "q3", "text": "d"}]
+CORPUS = [
+    {"_id": "d1", "title": "a", "text": "b"},
+    {"_id": "d2", "title": "", "text": "aa"},
+    {"_id": 3, "text": "c"},
+    {"_id": "d4", "text": "ad"},
+]
+RELEVANCE = ["query-id\tcorpus-id\tscore", "q1\td1\t1", "q1\td2\t0", "q2\t3\t2", "q2\td1\t1"]
+
+
+def written(queries: object = None, corpus: object = None, relevance: list[str] | None = None) -> str:
+    """A folder as BEIR has it."""
+    Path("beir/qrels").mkdir(parents=True)
+    for name, lines in (("queries", queries or QUERIES), ("corpus", corpus or CORPUS)):
+        assert isinstance(lines, list)
+        Path(f"beir/{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Path("beir/qrels/test.tsv").write_text("".join(line + "\r\n" for line in relevance or RELEVANCE))
+    Path("beir/qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n")
+    return "beir"
+
+
+@pytest.mark.parametrize("names", ["beir", ["beir/queries.jsonl", "beir/corpus.jsonl", "beir/qrels/test.tsv"]])
+def test_judged_queries_are_searched_in_a_corpus(names: str | list[str]) -> None:
+    written()
+    asked = read_retrieval(resolve(names))
+    assert asked.queries == ["a", "bc"]  # of the third nothing is known
+    assert asked.documents == ["a b", "aa", "c", "ad"]
+    assert asked.relevance == [{0: 1.0}, {2: 2.0, 0: 1.0}]
+    measured = measure_retrieval(Letters(), asked)
+    everything = np.arange(2)[None]
+    # a: "aa" comes first, then "a b" (as near as "ad", which comes later); bc: "c", then "a b"
+    assert measured.statistics["mrr@10"](everything) == pytest.approx([(50 + 100) / 2])
+    assert measured.statistics["recall@1"](everything) == pytest.approx([(0 + 50) / 2])
+    assert measured.statistics["ndcg@10"](everything) == pytest.approx([(100 / np.log2(3) + 100) / 2])
+    assert (measured.units, measured.count, measured.facts) == ("queries", 2, {"queries": 2, "documents": 4})
+
+
+def test_the_first_texts_of_pairs_look_for_their_second_ones() -> None:
+    Path("x.csv").write_text("a,ab\na,aac\nb,ab\nc,ddc\n")
+    asked = read_retrieval(resolve("x.csv"), Columns("1", "2", "3"))
+    assert (asked.queries, asked.documents) == (["a", "b", "c"], ["ab", "aac", "ddc"])
+    assert asked.relevance == [{0: 1.0, 1: 1.0}, {0: 1.0}, {2: 1.0}]
+    assert len(read_retrieval(resolve("x.csv"), Columns("1", "2", "3"), limit=2).queries) == 2
+
+
+def test_retrieval_is_evaluated_with_intervals_against_a_baseline() -> None:
+    Path("x.jsonl").write_text(
+        "".join(json.dumps({"sentence1": a, "sentence2": b}) + "\n" for a, b in [("a", "ab"), ("b", "b"), ("c", "abd")])
+    )
+    model = Opened("letters", "SentenceEmbedding", Letters().tokenizer, Letters())
+    result = evaluate(model, "x.jsonl", Settings(metric="retrieval"), baseline=model)
+    assert set(result["values"]) == {"ndcg@10", "mrr@10", "map@100", "recall@1", "recall@10", "recall@100"}
+    assert result["values"]["recall@1"]["value"] == pytest.approx(200 / 3)
+    assert result["values"]["recall@1"]["low"] < result["values"]["recall@1"]["high"] == 100
+    assert result["comparison"]["ndcg@10"]["difference"]["value"] == 0
+    assert result["counts"] == {"queries": 3, "documents": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"relevance": [RELEVANCE[0], "q1\td9\t1"]},
+            r"test\.tsv:2: the document 'd9' is not in .*corpus\.jsonl; ",
+        ),
+        ({"relevance": [RELEVANCE[0], "q9\td1\t1"]}, r"test\.tsv:2: the query 'q9' is not in .*beir/queries\.jsonl; "),
+        ({"relevance": [RELEVANCE[0], "q1\td1\tx"]}, r"test\.tsv:2: the score 'x' is not a number"),
+        ({"relevance": ["query\tcorpus-id\tscore", "q1\td1\t1"]}, r"test\.tsv:1: there is no column 'query-id'"),
+        ({"relevance": [RELEVANCE[0], "q1\td1\t0"]}, "there is no query that has a relevant document"),
+        ({"corpus": [{"id": "d1", "text": "a"}]}, r"corpus\.jsonl:1: there is no text '_id'"),
+        ({"corpus": [*CORPUS, CORPUS[0]]}, r"corpus\.jsonl:5: the _id 'd1' stands there twice"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_line(changes: dict[str, list[str]], message: str) -> None:
+    folder = written(**changes)
+    with pytest.raises(ValueError, match=message):
+        read_retrieval(resolve(folder))
+
+
+def test_files_that_make_no_retrieval_are_told() -> None:
+    written()
+    with pytest.raises(ValueError, match="retrieval is measured on one file of pairs, or on queries"):
+        read_retrieval(resolve(["beir/queries.jsonl", "beir/corpus.jsonl"]))
+    Path("x.txt").write_text("a\n")
+    with pytest.raises(ValueError, match=r"x\.txt: pairs are read from files with columns"):
+        read_retrieval(resolve("x.txt"))
