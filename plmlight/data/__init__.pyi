@@ -15,6 +15,7 @@ from .shards import Shards as Shards
 from .squad_data import SquadData as SquadData
 from .stream_loader import StreamEvaluationLoader as StreamEvaluationLoader
 from .stream_loader import StreamTrainingLoader as StreamTrainingLoader
+from .tagged_text import TaggedText as TaggedText
 from .task_mixture import MixedTask as MixedTask
 from .task_mixture import TaskMixture as TaskMixture
 from .text_pairs import TextPairs as TextPairs
