@@ -125,7 +125,7 @@ def class_metrics(scores: Numbers, labels: Indices, names: Sequence[str] | None 
 
 
 def label_metrics(
-    scores: Numbers, labels: Numbers, thresholds: Numbers, names: Sequence[str] | None = None
+    scores: Numbers, labels: Numbers | Indices, thresholds: Numbers, names: Sequence[str] | None = None
 ) -> dict[str, Statistic]:
     """The measures of a classifier that says any number of labels of each text.
 

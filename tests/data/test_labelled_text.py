@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ LABELS = ["pos", "neg"] * 3
 ROWS = list(zip(TEXTS, LABELS, strict=True))
 
 
-def lines(rows: list[tuple[str, ...]], form: str) -> str:
+def lines(rows: Sequence[tuple[str, ...]], form: str) -> str:
     return "".join(form.format(*row) for row in rows)
 
 
@@ -70,7 +70,11 @@ FORMS: dict[str, Callable[[Path], str]] = {
 
 
 def data(files: str, folder: Path, **options: Any) -> LabelledText:
-    given = {"validation_fraction": 0.0, "tokenizer_vocab_size": 100, "cache_folder": str(folder / "cache")}
+    given: dict[str, Any] = {
+        "validation_fraction": 0.0,
+        "tokenizer_vocab_size": 100,
+        "cache_folder": str(folder / "cache"),
+    }
     return LabelledText(files, **(given | options))
 
 
