@@ -30,7 +30,7 @@ from plmlight.heads import pool
 
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "configs/pretrain/xlnet-tiny-english.yaml"
-RATES, SEEDS, EPOCHS, ROWS = (2e-4, 5e-4, 1e-3), (0, 1, 2), 3, 32
+RATES, SEEDS, EPOCHS, ROWS = (5e-4, 1e-3, 2e-3), (0, 1, 2), 3, 32
 Questions = list[tuple[list[int], list[int], int]]
 """Token ids, their segments, and the class."""
 
@@ -147,7 +147,7 @@ def finetuned(start: nn.Module, train: Questions, test: Questions, rate: float, 
 
     def logits(rows: Questions) -> tuple[Tensor, Tensor]:
         ids, mask, types, labels = batch_of(rows, network.pad_token_id)
-        return head(pool(network(ids, mask, types), mask, "cls", last=True)), labels
+        return head(pool(network(ids, mask, types), mask, "mean")), labels
 
     for _ in range(EPOCHS):
         order = torch.randperm(len(train)).tolist()
