@@ -10,6 +10,7 @@ from .adapters import PrefixTuning as PrefixTuning
 from .data import Cooccurrences as Cooccurrences
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus
+from .data import InstructionData as InstructionData
 from .data import LabelledPairs as LabelledPairs
 from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus

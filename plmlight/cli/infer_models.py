@@ -97,7 +97,8 @@ def _torch_model(name: str, provider: str, threads: int | None) -> Answering:
     if isinstance(task, CausalLM):
         special = special_token_ids(task.tokenizer)
         options = DecodingOptions(eos_token_id=special.get("eos"))
-        return TextGenerator(TorchLanguageModel(task), task.tokenizer, options, special.get("bos", special.get("eos")))
+        start = special.get("bos", special.get("eos"))
+        return TextGenerator(TorchLanguageModel(task), task.tokenizer, options, start, task.text_form)
     if isinstance(task, LabelledTask) and type(task).__name__ in ANALYSERS:
         return ANALYSERS[type(task).__name__](TorchOutputModel(task), task.tokenizer, task.facts())
     raise ValueError(f"{name}: holds a {type(task).__name__}, which infer has no answers of")

@@ -4,6 +4,7 @@ from .cooccurrences import Cooccurrences as Cooccurrences
 from .corpus import TextCorpus as TextCorpus
 from .dialogue_data import DialogueData as DialogueData
 from .document_corpus import DocumentCorpus as DocumentCorpus
+from .instruction_data import InstructionData as InstructionData
 from .labelled_pairs import LabelledPairs as LabelledPairs
 from .labelled_text import LabelledText as LabelledText
 from .loader import EvaluationLoader as EvaluationLoader

@@ -13,6 +13,7 @@ from plmlight.decoding.model import LanguageModel
 from plmlight.decoding.options import DecodingOptions
 from plmlight.decoding.row import Hypothesis
 from plmlight.decoding.text import Piece
+from plmlight.text import TextForm
 
 
 class TextGenerator:
@@ -23,6 +24,7 @@ class TextGenerator:
         tokenizer: turns text to tokens and back.
         options: what holds where a call says nothing; its ``eos_token_id`` is the model's own.
         bos_token_id: what an empty prompt starts from; None makes an empty prompt an error.
+        text_form: what stands around a prompt, for a model that follows instructions.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class TextGenerator:
         tokenizer: Tokenizer,
         options: DecodingOptions | None = None,
         bos_token_id: int | None = None,
+        text_form: TextForm | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.options = options or DecodingOptions()
         self.bos_token_id = bos_token_id
+        self.text_form = text_form or TextForm()
 
     def generate(
         self,
@@ -100,7 +104,7 @@ class TextGenerator:
         Returns:
             Token ids; the bos token alone for an empty text, where there is one.
         """
-        ids: list[int] = self.tokenizer.encode(text).ids
+        ids: list[int] = self.tokenizer.encode(self.text_form.source(text)).ids
         if not ids and self.bos_token_id is not None:
             return [self.bos_token_id]
         return ids

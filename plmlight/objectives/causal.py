@@ -6,7 +6,11 @@ from plmlight.objectives.keyed_random import KeyedRandom
 
 
 class CausalLanguageModelling(Objective):
-    """Predicts each token from those before it (Bengio et al. 2003, JMLR 3, section 2)."""
+    """Predicts each token from those before it (Bengio et al. 2003, JMLR 3, section 2).
+
+    Data may say itself what is learned: where a batch has ``labels``, of the tokens in their place (an answer, but not
+    the instruction before it, which has -100), nothing else is predicted.
+    """
 
     def corrupt(self, batch: Batch, rng: KeyedRandom) -> Batch:
         """Shifts the labels: [B, L] ids give [B, L-1] inputs, each with the token after it as its label.
@@ -14,7 +18,7 @@ class CausalLanguageModelling(Objective):
         Where padding or another document follows there is no label. Nothing is random here.
         """
         ids = batch["input_ids"]
-        labels = ids[:, 1:]
+        labels = batch.get("labels", ids)[:, 1:]
         shifted = {**batch, "input_ids": ids[:, :-1]}
         mask = batch.get("attention_mask")
         if mask is not None:

@@ -16,8 +16,9 @@ from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.base import Task
 from plmlight.tasks.carrying import Carried
+from plmlight.tasks.checkpoint import TEXT_FORM
 from plmlight.tasks.publishing import publish
-from plmlight.text import document_separator, special_token_ids, token_byte_lengths
+from plmlight.text import TextForm, document_separator, special_token_ids, token_byte_lengths
 
 
 class CausalLM(Task):
@@ -35,6 +36,9 @@ class CausalLM(Task):
         seed: of the objective's random choices.
         projection: makes the head; `Softmax` by default, or `AdaptiveSoftmax`.
         adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
+
+    Attributes:
+        text_form: what stands around an instruction; the command line takes it from the data.
 
     Raises:
         ValueError: when the head cannot be the token embedding's table.
@@ -63,6 +67,7 @@ class CausalLM(Task):
         else:
             table = network.token_embedding.weight if tie_head else None
             self.head = self.projection(network.output_dim, network.vocab_size, table)
+        self.text_form = TextForm()
         self._byte_lengths: Tensor | None = None
         self._has_state = all(is_state(name) for name in network.cache_names())
         self._carried = Carried()
@@ -186,11 +191,18 @@ class CausalLM(Task):
         """Adds what the rows of a stream carry on."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["carried"] = self._carried.save(self.data_parallel_group)
+        checkpoint[TEXT_FORM] = self.text_form.as_json()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes it back."""
         super().on_load_checkpoint(checkpoint)
         self._carried.load(checkpoint.get("carried", {}))
+
+    def restore_text(self, checkpoint: dict[str, Any]) -> None:
+        """Takes from a checkpoint the tokenizer and what stands around an instruction, where none is given."""
+        super().restore_text(checkpoint)
+        if self.text_form == TextForm() and checkpoint.get(TEXT_FORM):
+            self.text_form = TextForm.from_json(checkpoint[TEXT_FORM])
 
     def use_token_counts(self, counts: Tensor) -> None:
         """Learns from the data which tokens are frequent, where the head asks for it and does not know yet.

@@ -68,11 +68,13 @@ class TextForm:
         roles: what stands before the turns of the one who is answered, and of the one who answers: special tokens, or
             words. None for no such mark.
         history: how many turns a response is given to, at most; 0 where sources are no dialogues.
+        suffix: the text after a source: what stands before an assistant's answer.
     """
 
     prefixes: Mapping[str, str] = field(default_factory=dict)
     roles: tuple[str, str] | None = None
     history: int = 0
+    suffix: str = ""
 
     def source(self, text: str, prefix: str | None = None) -> str:
         """A source as the model reads it.
@@ -83,7 +85,7 @@ class TextForm:
                 with one, it stays as it is.
 
         Returns:
-            The text behind its prefix.
+            The text behind its prefix, and before the suffix.
 
         Raises:
             ValueError: for a name that is not known.
@@ -92,11 +94,11 @@ class TextForm:
             if prefix not in self.prefixes:
                 known = nearest(prefix, self.prefixes) or "; the model was trained without prefixes"
                 raise ValueError(f"prefix {prefix!r} is unknown{known}")
-            return self.prefixes[prefix] + text
+            return self.prefixes[prefix] + text + self.suffix
         if len(self.prefixes) != 1:
-            return text
+            return text + self.suffix
         (only,) = self.prefixes.values()
-        return text if text.startswith(only) else only + text
+        return text if text.startswith(only) else only + text + self.suffix
 
     def dialogue(self, turns: Sequence[str]) -> str:
         """The source that the next turn of a dialogue answers: the last turns, oldest first, each behind its role.
@@ -131,7 +133,8 @@ class TextForm:
             The fields by name.
         """
         roles = None if self.roles is None else list(self.roles)
-        return {"prefixes": dict(self.prefixes), "roles": roles, "history": self.history}
+        plain = {"prefixes": dict(self.prefixes), "roles": roles, "history": self.history}
+        return plain | ({"suffix": self.suffix} if self.suffix else {})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -148,7 +151,8 @@ class TextForm:
         """
         try:
             prefixes, roles, history = values["prefixes"], values["roles"], values["history"]
+            suffix = str(values.get("suffix", ""))
             pair = None if roles is None else (str(roles[0]), str(roles[1]))
-            return cls({str(name): str(text) for name, text in prefixes.items()}, pair, int(history))
+            return cls({str(name): str(text) for name, text in prefixes.items()}, pair, int(history), suffix)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise ValueError(f"not the form of a text: {values!r} ({type(error).__name__}: {error})") from None

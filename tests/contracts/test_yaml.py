@@ -101,6 +101,9 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         words += ["--data.files", labelled(tmp_path, data), "--data.max_length", "64"]
     elif data == "TextPairs":
         words += ["--data.files", text_pairs(tmp_path, given)]
+    elif data == "InstructionData":
+        instructions = [{"prompt": f"say {number}", "response": f"it is {number}"} for number in range(20)]
+        (tmp_path / "instructions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in instructions))
     elif data == "LabelledText":
         words += ["--data.files", classified(tmp_path, given)]
     elif data != "TaskMixture":
