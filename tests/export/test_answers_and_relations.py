@@ -1,0 +1,33 @@
+"""Bundles of what answers questions and what finds relations say what torch says."""
+
+from pathlib import Path
+
+import pytest
+
+from plmlight import runtime
+from plmlight.decoding import ANALYSERS
+from plmlight.export import export_bundle
+from plmlight.networks import BERT
+from plmlight.tasks import LabelledTask, QuestionAnswering, RelationExtraction, TorchOutputModel
+from tests.runtime.labelled import ready
+
+
+def made(name: str) -> LabelledTask:
+    network = BERT(vocab_size=101, d_model=24, num_layers=1, num_heads=3, max_length=64)
+    if name == "QuestionAnswering":
+        return ready(QuestionAnswering(network, 48, 8, null_threshold=0.0))
+    return ready(RelationExtraction(network, ["A(e1,e2)", "A(e2,e1)", "Other"], [101, 102, 103, 104]))
+
+
+@pytest.mark.parametrize("name", ["QuestionAnswering", "RelationExtraction"])
+def test_a_bundle_answers_as_torch(name: str, tmp_path: Path) -> None:
+    task = made(name)
+    assert export_bundle(task, None, tmp_path / "bundle").passed
+    model = runtime.load(tmp_path / "bundle", provider="cpu")
+    analyser = ANALYSERS[name]
+    assert isinstance(model, analyser)
+    assert task.tokenizer is not None
+    torch = analyser(TorchOutputModel(task), task.tokenizer, task.facts())
+    requests = analyser.examples()
+    for found, wanted in zip(model.answers(requests, 3), torch.answers(requests), strict=True):
+        assert analyser.difference(torch, found, wanted, 1e-4) == ""
