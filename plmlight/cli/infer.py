@@ -60,8 +60,11 @@ def main(command: str, argv: list[str]) -> int:
             raise ValueError(f"--chat reads lines and answers each: --{alone[0]} does not go with it")
         model = open_model(values.model, values.provider, values.threads, values.graph)
         return chat(values.model, model, given)
-    asked = _asked(values.text, values.input)
+    asked = _asked_of_pairs(values) or _asked(values.text, values.input)
     model = open_model(values.model, values.provider, values.threads, values.graph)
+    if isinstance(asked[0].content, dict) and not asked[0].where and not isinstance(model, TextAnalyser):
+        flag = "question" if values.question else "pair"
+        raise ValueError(f"--{flag} is for models that were trained on labels, and {values.model} is none of them")
     answers = answers_of(values.model, model, given)
     texts: list[Any] = (
         [each.request(model) for each in asked] if isinstance(model, TextAnalyser) else [each.text for each in asked]
@@ -128,6 +131,13 @@ def _parser(command: str) -> OneLineErrors:
     arguments.add_argument("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")
     arguments.add_argument("--text", action="append", type=str, help="a text; repeatable")
     arguments.add_argument(
+        "--pair", type=str, default=None, help="of models of pairs of texts: the second text, beside one --text"
+    )
+    arguments.add_argument(
+        "--question", action="append", type=str, help="of models that answer questions: one about --context; repeatable"
+    )
+    arguments.add_argument("--context", type=str, default=None, help="the text that the questions are about")
+    arguments.add_argument(
         "--input",
         type=str,
         default=None,
@@ -191,6 +201,21 @@ class _Asked:
     def request(self, model: TextAnalyser) -> Record:
         """The whole record, as a task with labels may need more than a text."""
         return model.request(self.content) if isinstance(self.content, str) else self.content
+
+
+def _asked_of_pairs(values: Any) -> list[_Asked]:
+    """Requests of two texts that were given as words of the command; none where they were not."""
+    if values.question is None and values.context is None and values.pair is None:
+        return []
+    if values.input is not None:
+        raise ValueError("--input has whole requests: --pair, --question and --context do not go with it")
+    if values.pair is not None:
+        if values.question or values.context or not values.text or len(values.text) > 1:
+            raise ValueError("--pair is the second of two texts: it goes with one --text, and nothing else")
+        return [_Asked({"text": values.text[0], "pair": values.pair})]
+    if values.text or not values.question or values.context is None:
+        raise ValueError("a question needs --question and the --context that it is about, and no --text")
+    return [_Asked({"question": question, "context": values.context}) for question in values.question]
 
 
 def _asked(given: Sequence[str] | None, file: str | None) -> list[_Asked]:

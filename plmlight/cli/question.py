@@ -27,7 +27,10 @@ def question(task: Task, python: bool = False) -> str:
     if isinstance(task, WordVectorModel) and task.tokenizer is not None:
         return f'--text "{task.tokenizer.id_to_token(1) or "word"}"'  # the most frequent one
     analyser = ANALYSERS.get(type(task).__name__)
-    if analyser is not None and "text" not in analyser.examples()[0]:
+    first = {} if analyser is None else analyser.examples()[0]
+    if "question" in first:
+        return '--question "a question" --context "a text that answers it"'
+    if first and "text" not in first:
         return "--input requests.jsonl"  # a text alone is no request of it
     return '--text "a text"'
 

@@ -10,7 +10,9 @@ from plmlight import cli
 from plmlight.cli.question import question
 from plmlight.export import export_bundle
 from plmlight.loading import write_checkpoint
-from tests.runtime.labelled import LABELS, small_classifier
+from plmlight.networks import BERT
+from plmlight.tasks import QuestionAnswering
+from tests.runtime.labelled import LABELS, ready, small_classifier
 
 TEXTS = ["paris is the capital", "she opened the door", "天气很好", "the garden of france"] * 4
 
@@ -86,5 +88,118 @@ def test_a_class_that_the_model_does_not_know_is_named(folder: Path, capsys: pyt
     assert "wrong.jsonl:1: the model knows no class 'sports'; did you mean 'sport'?" in capsys.readouterr().err
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where caches and runs go."""
+    monkeypatch.setenv("PLMLIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def predicted(checkpoint: Path, *words: str) -> list[dict[str, Any]]:
+    off = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+    assert cli.main(["predict", "--ckpt_path", str(checkpoint), *words, *off, "--output", "found.jsonl"]) == 0
+    return [json.loads(line) for line in Path("found.jsonl").read_text().splitlines()]
+
+
+def test_predict_answers_as_infer_does(folder: Path, quick: Path) -> None:
+    train = quick / "train.jsonl"
+    train.write_text("".join(json.dumps({"text": "a", "label": label}) + "\n" for label in LABELS))
+    asked = quick / "asked.jsonl"
+    asked.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*TEXTS[:4], "paris " * 60]))
+    files = ["--data.files", str(train), "--data.predict_files", str(asked), "--data.validation_fraction", "0"]
+    found = predicted(folder / "model.ckpt", "--data", "LabelledText", *files, "--data.batch_size", "2")
+    assert cli.main(["infer", str(folder / "model.ckpt"), "--input", str(asked), "--output", "told.jsonl"]) == 0
+    told = [json.loads(line) for line in Path("told.jsonl").read_text().splitlines()]
+    assert [each.pop("sample_ids") for each in found] == [0, 1, 2, 3, 4]
+    for mine, its in zip(found, told, strict=True):
+        assert (mine["text"], mine["label"]) == (its["text"], its["label"])
+        assert mine["scores"] == pytest.approx(its["scores"], abs=1e-5)
+
+
+def tiny(**sizes: Any) -> BERT:
+    return BERT(**({"vocab_size": 101, "d_model": 24, "num_layers": 1, "num_heads": 3, "max_length": 37} | sizes))
+
+
+def test_predict_tags_words_without_tags_and_reads_long_texts_in_parts(quick: Path) -> None:
+    write_checkpoint(ready(TokenClassification(tiny(), ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"])), quick / "t.ckpt")
+    (quick / "train.txt").write_text("she O\nopened O\nparis B-LOC\n")
+    (quick / "asked.jsonl").write_text(
+        json.dumps({"text": "the garden of paris. " * 9}) + "\n" + json.dumps({"tokens": ["the", "door"]}) + "\n"
+    )
+    (quick / "asked.txt").write_text("paris\nis\n\nfrance\n")
+    files = ["--data.files", "train.txt", "--data.predict_files", "[asked.jsonl,asked.txt]"]
+    found = predicted(quick / "t.ckpt", "--data", "TaggedText", *files, "--data.validation_fraction", "0")
+    assert [len(each["tags"]) for each in found] == [45, 2, 2, 1]
+    assert found[2]["tokens"] == ["paris", "is"]
+    for span in found[0]["spans"]:
+        assert found[0]["text"][span["start"] : span["end"]] == span["text"]
+
+
+def test_predict_answers_questions_once_whatever_their_windows(quick: Path) -> None:
+    write_checkpoint(ready(QuestionAnswering(tiny(max_length=64), 40, 8)), quick / "q.ckpt")
+    context = "Paris is the capital of France. " * 9
+    known = {"id": "a", "question": "What is Paris?", "context": context, "answers": [{"text": "P", "answer_start": 0}]}
+    (quick / "train.jsonl").write_text(json.dumps(known) + "\n")
+    asked = [{"id": f"q{n}", "question": "What is the capital?", "context": context[n:]} for n in (0, 3)]
+    (quick / "asked.jsonl").write_text("".join(json.dumps(each) + "\n" for each in asked))
+    files = ["--data.files", "train.jsonl", "--data.predict_files", "asked.jsonl", "--data.validation_fraction", "0"]
+    found = predicted(quick / "q.ckpt", "--data", "SquadData", *files)
+    assert [each["id"] for each in found] == ["q0", "q3"]
+    for each in found:
+        assert each["answer"] == each["context"][each["start"] : each["end"]] != ""
+
+
+def test_predict_names_relations_and_where_one_cannot_be_found(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ready(RelationExtraction(tiny(), ["A(e1,e2)", "A(e2,e1)", "Other"], [97, 98, 99, 100]))
+    write_checkpoint(task, quick / "r.ckpt")
+    text = "the <e1>garden</e1> of <e2>paris</e2>"
+    lines = [json.dumps({"text": text, "label": label}) + "\n" for label in task.labels]
+    (quick / "train.jsonl").write_text("".join(lines))
+    (quick / "asked.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    far = json.dumps({"text": f"<e1>a</e1>{' b' * 50} <e2>c</e2>"}) + "\n"
+    (quick / "far.jsonl").write_text(json.dumps({"text": text}) + "\n" + far)
+    files = ["--data.files", "train.jsonl", "--data.validation_fraction", "0"]
+    markers = ["--data.markers", json.dumps([task.tokenizer.id_to_token(place) for place in (5, 6, 7, 8)])]
+    words = ["--data", "RelationData", *files, *markers, "--data.predict_files"]
+    (found,) = predicted(quick / "r.ckpt", *words, "asked.jsonl")
+    assert found["text"][slice(*found["head"])] == "garden"
+    assert sorted(found["scores"]) == task.labels
+    assert found["label"] in task.labels
+    assert cli.main(["predict", "--ckpt_path", "r.ckpt", *words, "far.jsonl"]) == 2
+    assert "far.jsonl:2: the entities and what is between them are" in capsys.readouterr().err
+    (kept,) = predicted(quick / "r.ckpt", *words, "far.jsonl", "--data.on_error", "skip")
+    assert kept["label"] == found["label"]
+
+
 def test_the_hint_after_fit_asks_what_the_task_can_answer() -> None:
     assert question(small_classifier()) == '--text "a text"'
+
+
+def test_two_texts_are_asked_about_in_one_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(folder / "model.ckpt")
+    assert cli.main(["infer", model, "--text", TEXTS[0], "--pair", TEXTS[1]]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(LABELS)
+    for words, message in (
+        (["--pair", "x"], "it goes with one --text"),
+        (["--question", "x"], "needs --question and the --context"),
+        (["--context", "x", "--text", "y"], "needs --question and the --context"),
+        (["--question", "x", "--context", "y", "--input", "z"], "--input has whole requests"),
+        (["--question", "x", "--context", "y"], "expected a text under 'text', and it has 'question', 'context'"),
+    ):
+        assert cli.main(["infer", model, *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_question_is_asked_about_a_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = BERT(vocab_size=101, d_model=24, num_layers=1, num_heads=3, max_length=64)
+    task = ready(QuestionAnswering(network, 48, 8))
+    assert question(task) == '--question "a question" --context "a text that answers it"'
+    write_checkpoint(task, tmp_path / "qa.ckpt")
+    context = "paris is the capital of france"
+    assert cli.main(["infer", str(tmp_path / "qa.ckpt"), "--question", "the capital", "--context", context]) == 0
+    assert capsys.readouterr().out.strip()
+    assert cli.main(["infer", str(tmp_path / "qa.ckpt"), "--text", "the capital"]) == 2
+    assert "give --question and --context" in capsys.readouterr().err
