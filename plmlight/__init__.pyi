@@ -16,6 +16,7 @@ from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus
 from .data import RelationData as RelationData
 from .data import SquadData as SquadData
+from .data import TaggedText as TaggedText
 from .data import TaskMixture as TaskMixture
 from .data import TextCorpus as TextCorpus
 from .data import TextPairs as TextPairs
@@ -71,6 +72,7 @@ from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SingleLabel as SingleLabel
 from .tasks import SpanCorruptionLM as SpanCorruptionLM
 from .tasks import TextClassification as TextClassification
+from .tasks import TokenClassification as TokenClassification
 from .tasks import WordVectorModel as WordVectorModel
 
 __version__: str

@@ -89,9 +89,10 @@ class LinearChainCRF(nn.Module):
         Returns:
             [B, T]; what follows a row's words means nothing.
         """
-        emissions = emissions.float()
+        emissions = emissions.detach().float()  # a loop in a graph cannot be traced with gradients
         start, pairs, end = (
-            getattr(self, name).float() + getattr(self, f"_{name}_cost").float() for name in ("start", "pairs", "end")
+            getattr(self, name).detach().float() + getattr(self, f"_{name}_cost").float()
+            for name in ("start", "pairs", "end")
         )
         places = torch.arange(emissions.shape[1], device=emissions.device)
         there = (places < counts[:, None])[..., None]  # [B, T, 1]

@@ -13,6 +13,7 @@ from plmlight.tasks.relation_extraction import RelationExtraction
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 from plmlight.tasks.text_classification import TextClassification
+from plmlight.tasks.token_classification import TokenClassification
 from plmlight.tasks.word_vectors import WordVectorModel
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "SpanCorruptionLM",
     "Task",
     "TextClassification",
+    "TokenClassification",
     "TorchEmbeddingModel",
     "TorchLanguageModel",
     "TorchMaskedModel",

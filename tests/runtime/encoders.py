@@ -18,7 +18,7 @@ def wordpiece() -> Tokenizer:
     return train_tokenizer(texts * 5, "wordpiece", 96, lowercase=True)
 
 
-def shaken(task: MaskedLM | SentenceEmbedding) -> None:
+def shaken(task: torch.nn.Module) -> None:
     """Makes weights large enough for answers to differ."""
     with torch.no_grad():
         for parameter in task.parameters():
