@@ -76,10 +76,14 @@ class LowRankLinear(nn.Linear):
 
     def _matrices(self) -> tuple[Tensor, Tensor]:
         """All differences as one, [k r, in] and [out, k r]: one product after the other, whatever the parts."""
-        pieces = [(self.low_rank[name], span) for name, span in self.parts.items()]
-        down = torch.cat([piece.a for piece, _ in pieces])
-        rest = self.out_features
-        up = torch.cat([F.pad(piece.b, (0, 0, start, rest - stop)) for piece, (start, stop) in pieces], 1)
+        downs: list[Tensor] = []
+        ups: list[Tensor] = []
+        for name, (start, stop) in self.parts.items():
+            piece = self.low_rank[name]
+            assert isinstance(piece, LowRank)
+            downs.append(piece.a)
+            ups.append(F.pad(piece.b, (0, 0, start, self.out_features - stop)))
+        down, up = torch.cat(downs), torch.cat(ups, 1)
         return down, up
 
 

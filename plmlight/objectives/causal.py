@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from torch import Tensor
+
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.objectives.base import Batch, Objective, Outputs, Parts
 from plmlight.objectives.keyed_random import KeyedRandom
@@ -18,7 +20,8 @@ class CausalLanguageModelling(Objective):
         Where padding or another document follows there is no label. Nothing is random here.
         """
         ids = batch["input_ids"]
-        labels = batch.get("labels", ids)[:, 1:]
+        whole: Tensor = batch.get("labels", ids)
+        labels = whole[:, 1:]
         shifted = {**batch, "input_ids": ids[:, :-1]}
         mask = batch.get("attention_mask")
         if mask is not None:

@@ -75,7 +75,9 @@ def test_the_form_is_that_of_the_question_and_goes_along(tmp_path: Path) -> None
     task = CausalLM(GPT(made.vocab_size, d_model=12, num_layers=1, num_heads=3, max_length=64))
     task.tokenizer, task.text_form = made.tokenizer, made.text_form
     write_checkpoint(task, tmp_path / "x.ckpt")
-    form = task_from_checkpoint(tmp_path / "x.ckpt").text_form
+    again = task_from_checkpoint(tmp_path / "x.ckpt")
+    assert isinstance(again, CausalLM)
+    form = again.text_form
     assert form.source("say yes") == "### User:\nsay yes\n\n### Assistant:\n"
     found = made.samples("fit").rows[0]
     prompt = [token for token, label in zip(found["input_ids"], found["labels"], strict=True) if label == IGNORED]

@@ -63,7 +63,8 @@ def key(count: int = 400, seed: int = 0, epoch: int = 0, progress: float = 0.0) 
 
 
 def chosen(batch: Batch) -> Tensor:
-    return batch["labels"] >= 0
+    where: Tensor = batch["labels"] >= 0
+    return where
 
 
 def share(one: Tensor, of: Tensor) -> float:

@@ -25,7 +25,8 @@ def key(count: int = 400, epoch: int = 0, seed: int = 3) -> KeyedRandom:
 
 
 def ordinary(batch: Batch) -> Tensor:
-    return batch["input_ids"] >= len(SPECIAL)
+    where: Tensor = batch["input_ids"] >= len(SPECIAL)
+    return where
 
 
 def spans(target: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ from tests.objectives.windows import window_batch
 def draw(objective: NegativeSampling, counts: torch.Tensor, rows: int, seed: int = 0) -> torch.Tensor:
     objective.use_counts(counts)
     batch = {"input_ids": torch.zeros(rows, 3)}
-    return objective.corrupt(batch, KeyedRandom(seed, torch.arange(rows), torch.tensor(0)))["negative_ids"]
+    rng = KeyedRandom(seed, torch.arange(rows), torch.tensor(0))
+    drawn: torch.Tensor = objective.corrupt(batch, rng)["negative_ids"]
+    return drawn
 
 
 def test_negatives_follow_the_power_of_the_counts() -> None:
