@@ -60,7 +60,16 @@ def main(command: str, argv: list[str]) -> int:
         text_field=chosen.text_field,
         document=chosen.document,
         columns=Columns(chosen.sentence1, chosen.sentence2, chosen.score),
-        fields=Fields(chosen.text_field, chosen.pair_field, chosen.label_field),
+        fields=Fields(
+            chosen.text_field,
+            chosen.pair_field,
+            chosen.label_field,
+            chosen.label_separator,
+            chosen.file_format,
+            chosen.encoding,
+            chosen.word_column,
+            chosen.tag_column,
+        ),
         limit=chosen.limit,
         generation=Generation(
             tuple(chosen.metrics or ("bleu", "chrf")),
@@ -182,6 +191,16 @@ def _parser(command: str) -> OneLineErrors:
     add("--text_field", type=str, default="text", help="the field or column that holds the text")
     add("--pair_field", type=str | None, default=None, help="of labels: the field of a second text, where there is one")
     add("--label_field", type=str, default="label", help="of labels: the field of the label")
+    add("--label_separator", type=str, default=",", help="of labels: between several of a text")
+    add(
+        "--file_format",
+        type=Literal["auto", "csv", "tsv", "jsonl", "parquet", "text"],
+        default="auto",
+        help="of texts with classes: what the files are, whatever their names say",
+    )
+    add("--encoding", type=str, default="utf-8", help="of labels: how the files are written (latin-1, gb18030, ...)")
+    add("--word_column", type=int, default=0, help="of tags in columns: the column of the word, from 0")
+    add("--tag_column", type=int, default=-1, help="of tags in columns: the column of the tag; -1 is the last one")
     add("--sentence1", type=str, default="sentence1", help="the column of the first text, or its number from 1")
     add("--sentence2", type=str, default="sentence2", help="the column of the second text, or its number")
     add("--score", type=str, default="score", help="the column of the score, or its number")

@@ -36,7 +36,7 @@ DESCRIPTIONS = {
     "fit": "Trains a task on a corpus.",
     "validate": "Runs the validation set through a checkpoint.",
     "test": "Runs the test set through a checkpoint.",
-    "predict": "Scores the predict set, or writes its targets, with a checkpoint and writes predictions.jsonl.",
+    "predict": "Scores, answers or continues the predict set with a checkpoint, and writes predictions.jsonl.",
 }
 
 
@@ -334,10 +334,13 @@ class TrainingCLI(LightningCLI):
             f"  python -m plmlight infer {bundle} {question(self.model, python)}"
         )
 
-    def _write_predictions(self, batches: list[dict[str, Any]]) -> None:
+    def _write_predictions(self, batches: list[dict[str, Any] | list[dict[str, Any]]]) -> None:
         path = Path(self.config.output or Path(self.trainer.default_root_dir) / "predictions.jsonl")
-        rows = []
+        rows: list[dict[str, Any]] = []
         for batch in batches:
+            if isinstance(batch, list):
+                rows += batch
+                continue
             columns = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
             rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         rows.sort(key=lambda row: row.get("sample_ids", 0))  # batches are of similar length

@@ -24,6 +24,7 @@ from plmlight.tasks import (
     SingleLabel,
     Task,
     TextClassification,
+    TokenClassification,
 )
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
@@ -125,10 +126,11 @@ def _link_problem(config: Namespace, task: Task | None) -> None:
 
 
 def _link_windows(config: Namespace, task: Task | None) -> None:
-    """Lets the data cut contexts as the model reads them, and call relations as a checkpoint does."""
+    """Lets the data cut contexts as the model reads them, and call relations and tags as a checkpoint does."""
     data = config.data.init_args
     cls = type(task) if task is not None else locate(config.model.class_path)
-    if isinstance(task, RelationExtraction) and "markers" in data and data.labels is None:
+    tells = {RelationExtraction: "markers", TokenClassification: "tag_column"}
+    if isinstance(task, RelationExtraction | TokenClassification) and tells[type(task)] in data and not data.labels:
         data.labels = task.labels
     if "stride" not in data or not (isinstance(cls, type) and issubclass(cls, QuestionAnswering)):
         return

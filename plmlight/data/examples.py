@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,19 @@ Row = Mapping[str, Any]
 """A sample by name: arrays [T] of what each token has, numbers or arrays of a fixed shape, and plain objects."""
 
 TOKENS = ("input_ids", "token_type_ids")
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """An example that is a request to a task with labels."""
+
+    def request(self) -> dict[str, Any]:
+        """What the task is asked, as `plmlight.decoding.TextAnalyser` takes it."""
+
+
+def place_of(example: Any) -> str:
+    """Where an example stands, for messages: file and line."""
+    return str(example.where() if callable(example.where) else example.where)
 
 
 class ExampleSamples:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from plmlight.data.base import Files, Stage, TokenData
 from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
-from plmlight.data.examples import ExampleSamples, Row
+from plmlight.data.examples import Asked, ExampleSamples, Row, place_of
 from plmlight.data.loader import EpochLoader, SampleLoader
 from plmlight.data.readers import Piece
 from plmlight.data.sampling import Permutation
@@ -107,6 +107,16 @@ class LabelledData(TokenData, Generic[E]):
     def _rows(self, examples: Sequence[E], stage: Stage) -> list[Row]:
         """Examples as rows, in order; of one example there may be several (the windows of a long text) or none."""
 
+    def _asked(self, examples: Sequence[E]) -> list[Row]:
+        """What the task is asked of examples to predict on, a row each: it cuts texts itself, as after its training."""
+        tokenizer = self.plain_tokenizer()
+        found = tokenizer.encode_batch(["\n".join(self._texts(example)) for example in examples])
+        return [
+            {"input_ids": encoding.ids[: self.max_length], "requests": example.request(), "places": place_of(example)}
+            for example, encoding in zip(examples, found, strict=True)
+            if isinstance(example, Asked)
+        ]
+
     def _group(self, example: E) -> Hashable | None:
         """What is equal for examples that must not be parted between training and validation; None for nothing."""
         return None
@@ -189,7 +199,9 @@ class LabelledData(TokenData, Generic[E]):
         if stage not in self._samples:
             if not self.examples.get(stage):
                 raise self._no_text(stage)
-            rows = self._rows(self.examples[stage], stage)
+            examples = self.examples[stage]
+            asks = stage == "predict" and isinstance(examples[0], Asked)
+            rows = self._asked(examples) if asks else self._rows(examples, stage)
             self._samples[stage] = ExampleSamples(rows, self.pad_token_id, self.per_token)
         return self._samples[stage]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from plmlight.data.base import Files, Stage
@@ -44,7 +44,9 @@ class RelationExample:
         return self.label
 
 
-def read_relations(files: Files, on_error: OnWrongMarkers = "error") -> tuple[list[RelationExample], list[str]]:
+def read_relations(
+    files: Files, on_error: OnWrongMarkers = "error", encoding: str = "utf-8"
+) -> tuple[list[RelationExample], list[str]]:
     """Reads texts with two entities.
 
     Args:
@@ -52,6 +54,7 @@ def read_relations(files: Files, on_error: OnWrongMarkers = "error") -> tuple[li
             with the relation, and a comment; ``.jsonl`` with {"text", "head": [start, end], "tail": [start, end],
             "label"} a line, or without head and tail and with the tags in the text.
         on_error: what to do where entities are missing, nested or empty; ``skip`` leaves the text out.
+        encoding: of files.
 
     Returns:
         The examples, and a line for each that was left out.
@@ -62,7 +65,7 @@ def read_relations(files: Files, on_error: OnWrongMarkers = "error") -> tuple[li
     found: list[RelationExample] = []
     skipped: list[str] = []
     for source in resolve(files):
-        for where, record, label in _records(source):
+        for where, record, label in _records(replace(source, encoding=encoding)):
             try:
                 marked = read_tags(record) if isinstance(record, str) else read_marked(record)
             except ValueError as error:
@@ -262,9 +265,16 @@ class RelationData(LabelledData[RelationExample]):
                     raise ValueError(f"{example.where}: {tokens}; on_error skip leaves the text out")
                 self.skipped.append(f"{example.where}: {tokens}")
                 continue
-            row: dict[str, Any] = {"input_ids": tokens.ids, "token_type_ids": tokens.type_ids}
-            if stage != "predict":
-                assert example.label is not None
-                row["labels"] = numbers[example.label]
-            rows.append(row)
+            assert example.label is not None
+            rows.append({"input_ids": tokens.ids, "token_type_ids": tokens.type_ids, "labels": numbers[example.label]})
         return rows
+
+    def _asked(self, examples: Sequence[RelationExample]) -> list[Row]:
+        """Without what is to be left out, as entities are too far apart."""
+        texts = [example.marked for example in examples]
+        found = marked_tokens(self.plain_tokenizer(), texts, self.markers, self.max_length)
+        if self._on_error == "skip":
+            both = list(zip(examples, found, strict=True))
+            self.skipped += [f"{example.where}: {tokens}" for example, tokens in both if isinstance(tokens, str)]
+            examples = [example for example, tokens in both if not isinstance(tokens, str)]
+        return super()._asked(examples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +42,7 @@ class Question:
 
     def request(self) -> dict[str, Any]:
         """What a model is asked."""
-        return {"question": self.question, "context": self.context}
+        return {"id": self.id, "question": self.question, "context": self.context}
 
     @property
     def gold(self) -> list[str]:
@@ -50,7 +50,9 @@ class Question:
         return [text for _, text in self.answers or ()]
 
 
-def read_questions(files: Files, on_error: OnWrongAnswer = "error") -> tuple[list[Question], list[str]]:
+def read_questions(
+    files: Files, on_error: OnWrongAnswer = "error", encoding: str = "utf-8"
+) -> tuple[list[Question], list[str]]:
     """Reads questions.
 
     Args:
@@ -60,6 +62,7 @@ def read_questions(files: Files, on_error: OnWrongAnswer = "error") -> tuple[lis
         on_error: what to do where an answer does not stand at its offset: ``search`` takes the nearest place where it
             does stand. ``skip`` leaves the answer out, and the question if it has no other; so does ``search`` where
             it stands nowhere.
+        encoding: of files.
 
     Returns:
         The questions, and a line for each that was left out.
@@ -70,7 +73,7 @@ def read_questions(files: Files, on_error: OnWrongAnswer = "error") -> tuple[lis
     found: list[Question] = []
     skipped: list[str] = []
     for source in _sources(files):
-        for where, entry, context in _entries(source):
+        for where, entry, context in _entries(replace(source, encoding=encoding)):
             question = _question(where, entry, context, on_error)
             if isinstance(question, Question):
                 found.append(question)

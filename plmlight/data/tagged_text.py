@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -31,9 +31,10 @@ class TaggedExample:
         file: where it stands.
         line: its first line there.
         words: what has a tag.
-        tags: of each word.
+        tags: of each word; none where they are not known.
         by_line: whether each word has a line of its own.
         cut: how many words were cut as a span begins or ends within them.
+        text: what was cut into words, where that was no more than a text without tags.
     """
 
     file: str
@@ -42,6 +43,7 @@ class TaggedExample:
     tags: tuple[str, ...]
     by_line: bool = True
     cut: int = 0
+    text: str | None = None
 
     def where(self, word: int = 0) -> str:
         """Where a word stands, for messages."""
@@ -49,7 +51,7 @@ class TaggedExample:
 
     def request(self) -> dict[str, Any]:
         """What is asked of a tagger."""
-        return {"tokens": list(self.words)}
+        return {"tokens": list(self.words)} if self.text is None else {"text": self.text}
 
     @property
     def gold(self) -> list[str]:
@@ -93,7 +95,7 @@ class TaggedText(LabelledData[TaggedExample]):
         folds: cut ``files`` into so many parts, of which ``fold`` is held out, in place of ``validation_fraction``.
         fold: which one, from 0.
         test_files: to test on.
-        predict_files: to predict on.
+        predict_files: to predict on; tags may be missing: a word a line, or records of ``tokens`` or ``text`` alone.
         max_length: tokens of a row at most, special ones included. From the command line it is the network's.
         batch_size: rows in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, padding included.
@@ -133,7 +135,7 @@ class TaggedText(LabelledData[TaggedExample]):
         num_workers: int = 0,
         cache_folder: str | None = None,
     ) -> None:
-        names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
+        names: dict[str, Files | None] = {"fit": files, "validate": validation_files, "test": test_files}
         super().__init__(
             names,
             validation_fraction,
@@ -146,7 +148,7 @@ class TaggedText(LabelledData[TaggedExample]):
             num_workers,
             cache_folder,
         )
-        self._columns = word_column, tag_column
+        self._columns, self._untagged = (word_column, tag_column), predict_files
         self._given, self._scheme, self._invalid, self._unit = labels, scheme, invalid, unit
         self.labels: list[str] = []
         self.scheme: Scheme = "none"
@@ -178,6 +180,8 @@ class TaggedText(LabelledData[TaggedExample]):
                             f"{example.where(place)}: the tag {tag!r} is not known{nearest(tag, self.labels)}"
                         )
             self.invalid_transitions[stage] = self._check_transitions(examples)
+        if self._untagged is not None:
+            self.examples["predict"] = read_tagged(self._untagged, *self._columns, unit=self.unit, tagged=False)
 
     def _check_transitions(self, examples: Sequence[TaggedExample]) -> int:
         """How many tags may not follow the one before them, or begin or end a sentence."""
@@ -238,7 +242,13 @@ def complete(tags: set[str]) -> list[str]:
 
 
 def read_tagged(
-    files: Files, word_column: int = 0, tag_column: int = -1, scheme: Scheme | None = None, unit: Unit = "word"
+    files: Files,
+    word_column: int = 0,
+    tag_column: int = -1,
+    scheme: Scheme | None = None,
+    unit: Unit = "word",
+    encoding: str = "utf-8",
+    tagged: bool = True,
 ) -> list[TaggedExample]:
     """Reads sentences with tags; see `TaggedText`.
 
@@ -248,6 +258,8 @@ def read_tagged(
         tag_column: of the tag.
         scheme: to write spans in; None leaves tags as they are.
         unit: of a text with spans, what has a tag.
+        encoding: of files.
+        tagged: whether there are tags; otherwise those that there are are left out.
 
     Returns:
         At least one sentence.
@@ -259,66 +271,79 @@ def read_tagged(
     found: list[TaggedExample] = []
     for name in names:
         for source in resolve(name, None if named_kind(name) else "text"):
+            source = replace(source, encoding=encoding)
             if source.kind == "jsonl":
-                read = list(_records(source, scheme or "BIO", unit))
+                read = list(_records(source, scheme or "BIO", unit, tagged))
             else:
-                read = list(_sentences(source, word_column, tag_column))
+                read = list(_sentences(source, word_column, tag_column if tagged else None))
             if not read:
                 raise ValueError(f"{source.name}: has no sentence")
             found += read
-    return found if scheme is None else [_rewritten(example, scheme) for example in found]
+    return found if scheme is None else [rewritten(example, scheme) for example in found]
 
 
-def _rewritten(example: TaggedExample, scheme: Scheme) -> TaggedExample:
+def rewritten(example: TaggedExample, scheme: Scheme) -> TaggedExample:
+    """A sentence with its spans in another scheme.
+
+    Args:
+        example: the sentence.
+        scheme: to write them in.
+    """
     spans = spans_of(example.tags, scheme_of(example.tags))
     tags = tags_of(spans, len(example.words), scheme)
     return TaggedExample(example.file, example.line, example.words, tuple(tags), example.by_line, example.cut)
 
 
-def _sentences(source: Source, word_column: int, tag_column: int) -> Iterator[TaggedExample]:
+def _sentences(source: Source, word_column: int, tag_column: int | None) -> Iterator[TaggedExample]:
     held: list[tuple[str, str]] = []
     number = 0
     for number, line in enumerate(lines(source), 1):
         cells = _BLANK.split(line.strip(" \t"))
         if cells == [""] or cells[0] == DOCUMENT_START:
             if held:
-                yield _sentence(source, number, held)
+                yield _sentence(source, number, held, tag_column is not None)
             held = []
             continue
         try:
-            held.append((cells[word_column], cells[tag_column]))
+            held.append((cells[word_column], "" if tag_column is None else cells[tag_column]))
         except IndexError:
             raise ValueError(_too_few(source, number, cells, word_column, tag_column)) from None
-        if len(cells) < 2:
+        if len(cells) < 2 and tag_column is not None:
             raise ValueError(_too_few(source, number, cells, word_column, tag_column))
     if held:
-        yield _sentence(source, number + 1, held)
+        yield _sentence(source, number + 1, held, tag_column is not None)
 
 
-def _too_few(source: Source, number: int, cells: list[str], word_column: int, tag_column: int) -> str:
+def _too_few(source: Source, number: int, cells: list[str], word_column: int, tag_column: int | None) -> str:
+    tag = "" if tag_column is None else f" and its tag in column {tag_column}"
     return (
         f"{source.name}:{number}: has {len(cells)} column{'s' * (len(cells) != 1)} ({' '.join(cells)[:40]!r}); "
-        f"expected a word in column {word_column} and its tag in column {tag_column}"
+        f"expected a word in column {word_column}{tag}"
     )
 
 
-def _sentence(source: Source, after: int, held: list[tuple[str, str]]) -> TaggedExample:
+def _sentence(source: Source, after: int, held: list[tuple[str, str]], tagged: bool) -> TaggedExample:
     words, tags = zip(*held, strict=True)
-    return TaggedExample(source.name, after - len(held), words, tags)
+    return TaggedExample(source.name, after - len(held), words, tags if tagged else ())
 
 
-def _records(source: Source, scheme: Scheme, unit: Unit) -> Iterator[TaggedExample]:
+def _records(source: Source, scheme: Scheme, unit: Unit, tagged: bool) -> Iterator[TaggedExample]:
     for where, entry in objects(source, "tokens"):
         line = int(where.rpartition(":")[2])
         if "tokens" in entry:
-            words, tags = _strings(entry, "tokens", where), _strings(entry, "tags", where)
-            if len(words) != len(tags):
+            words = _strings(entry, "tokens", where)
+            tags = _strings(entry, "tags", where) if tagged else []
+            if tagged and len(words) != len(tags):
                 raise ValueError(f"{where}: has {len(words)} tokens and {len(tags)} tags; expected as many of both")
             if not all(words):
                 raise ValueError(f"{where}: token {words.index('')} is empty")
             if words:
                 yield TaggedExample(source.name, line, tuple(words), tuple(tags), by_line=False)
-        elif isinstance(text := entry.get("text"), str):
+        elif isinstance(text := entry.get("text"), str) and not tagged:
+            words = [text[slice(*place)] for place in split_words(text, unit)]
+            if words:
+                yield TaggedExample(source.name, line, tuple(words), (), by_line=False, text=text)
+        elif isinstance(text, str):
             words, tags, cut = tag_text(text, entry.get("spans"), where, scheme, unit)
             if words:
                 yield TaggedExample(source.name, line, tuple(words), tuple(tags), by_line=False, cut=cut)

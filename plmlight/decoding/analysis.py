@@ -6,6 +6,7 @@ A task's answers are one subclass of `TextAnalyser` in a file of its own, and on
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -19,6 +20,8 @@ from plmlight.decoding.examples import TEXTS
 
 Record = dict[str, Any]
 """A request or an answer: what JSON can say."""
+
+_REQUEST = re.compile(r"request (\d+)")
 
 
 class OutputModel(EncoderModel, Protocol):
@@ -156,6 +159,17 @@ class TextAnalyser(ABC):
             for place, number in enumerate(numbers):
                 rows[number] = {name: values[place] for name, values in found.items()}
         return rows
+
+
+def located(error: ValueError, places: Sequence[str]) -> ValueError:
+    """An error about a request, with where that stands in the place of its number.
+
+    Args:
+        error: which `TextAnalyser.answers` has raised.
+        places: of the requests.
+    """
+    told = _REQUEST.match(str(error))
+    return error if told is None else ValueError(f"{places[int(told[1])]}{str(error)[told.end() :]}")
 
 
 def difference(found: Any, wanted: Any, tolerance: float, where: str = "") -> str:

@@ -6,36 +6,60 @@ nothing else, for checkpoints and bundles alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from plmlight.data.examples import place_of
+from plmlight.data.label_files import FileFormat
 from plmlight.data.labelled_examples import LabelReader
+from plmlight.data.relation_data import read_relations
+from plmlight.data.squad_data import read_questions
+from plmlight.data.tagged_text import read_tagged, rewritten
 from plmlight.decoding import Record, TextAnalyser
-from plmlight.evaluation.measurement import Advance, Measurement
+from plmlight.decoding.analysis import located
+from plmlight.evaluation.measurement import Advance, Measurement, ratio
 from plmlight.evaluation.significance import Statistic
+from plmlight.metrics.answers import AnswerMetric, AnswerScores, score_answers
 from plmlight.metrics.classification import class_metrics, label_metrics, number_metrics
+from plmlight.metrics.relations import confusions, relation_measures
+from plmlight.metrics.spans import SpanCounts, tag_counts
 from plmlight.text import nearest
+from plmlight.text.tagging import parted, scheme_of
 
 CHUNK = 512
 """Requests that are answered between two signs of progress."""
 
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
 
 @dataclass(frozen=True)
 class Fields:
-    """Where the parts of an example stand, in files that have names for them.
+    """Where the parts of an example stand, and how files are written, where they do not say it themselves.
 
     Args:
-        text: the text, or the first of two.
-        pair: the second text; None where there is one.
-        label: what is right.
+        text: of texts with classes: the field of the text, or of the first of two; or the number of its column.
+        pair: of the second text; None where there is one.
+        label: of what is right.
+        separator: between several labels of a text.
+        file_format: what files are, whatever their names say.
+        encoding: of files.
+        word_column: of a file with tags in columns: the word's, from 0.
+        tag_column: the tag's; -1 is the last one.
     """
 
     text: str = "text"
     pair: str | None = None
     label: str = "label"
+    separator: str = ","
+    file_format: FileFormat = "auto"
+    encoding: str = "utf-8"
+    word_column: int = 0
+    tag_column: int = -1
 
 
 class Example(Protocol):
@@ -98,7 +122,10 @@ def measure_labelled(
     answers: list[Record] = []
     advance(0, len(requests))
     for first in range(0, len(requests), CHUNK):
-        answers += model.answers(requests[first : first + CHUNK], batch_size)
+        try:
+            answers += model.answers(requests[first : first + CHUNK], batch_size)
+        except ValueError as error:
+            raise located(error, [place_of(example) for example in examples[first:]]) from None
         advance(len(answers) - first, len(requests))
     statistics = KINDS[task].statistics(examples, answers, model.facts)
     told = [
@@ -110,7 +137,9 @@ def measure_labelled(
 
 def _read_classified(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
     texts = (fields.text,) if fields.pair is None else (fields.text, fields.pair)
-    return LabelReader(texts, fields.label, facts.get("problem", "single-label")).read(list(files))
+    problem = facts.get("problem", "single-label")
+    reader = LabelReader(texts, fields.label, problem, fields.separator, fields.file_format, fields.encoding)
+    return reader.read(list(files))
 
 
 def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -139,7 +168,101 @@ def _number(name: str, names: Sequence[str], where: str) -> int:
     raise ValueError(f"{where}: the model knows no class {name!r}{nearest(name, names)}")
 
 
+def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+    """In the scheme of the model, whatever that of the files is."""
+    labels, scheme = set(facts["labels"]), facts["scheme"]
+    columns = fields.word_column, fields.tag_column
+    found = read_tagged(list(files), *columns, unit=facts["unit"], encoding=fields.encoding)
+    kinds = {parted(label)[1] for label in labels}
+    spans = scheme != "none" and scheme_of({tag for example in found for tag in example.tags}) != "none"
+    for example in found:
+        for place, tag in enumerate(example.tags):
+            if tag not in labels and not (spans and parted(tag)[1] in kinds):
+                raise ValueError(f"{example.where(place)}: the model knows no tag {tag!r}{nearest(tag, labels)}")
+    if all(tag in labels for example in found for tag in example.tags):
+        return found
+    return [rewritten(example, scheme) for example in found]
+
+
+def _tags(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
+    """Spans, those of each kind too; without a scheme words, as each tag is by itself."""
+    gold, found = [example.gold for example in examples], [answer["tags"] for answer in answers]
+    pairs = list(zip(gold, found, strict=True))
+    right = [sum(mine == theirs for mine, theirs in zip(*pair, strict=True)) for pair in pairs]
+    words = np.array([len(tags) for tags in gold], np.int64)
+    accuracy = {"accuracy": ratio(np.array(right, np.float64), words, 100)}
+    if facts["scheme"] != "none":
+        counts = tag_counts(gold, found, facts["scheme"])
+        names = sorted(counts.names(), key=lambda name: name != "f1")
+        return {names[0]: counts.statistic(names[0]), **accuracy, **{n: counts.statistic(n) for n in names[1:]}}
+    each = [[[(tag, place, place + 1) for place, tag in enumerate(tags)] for tags in side] for side in (gold, found)]
+    counts = SpanCounts.of(*each)
+    whole = ("precision", "recall", "f1")  # of all words together they are the accuracy
+    return accuracy | {name: counts.statistic(name) for name in counts.names() if name not in whole}
+
+
+def _read_questions(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+    questions, _ = read_questions(list(files), encoding=fields.encoding)
+    for question in questions:
+        if question.answers is None:
+            raise ValueError(f"{question.where}: has no 'answers' ([] where the question has none)")
+    return questions
+
+
+def _answers(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
+    """By the model's metric; of Chinese beside that of words those of characters."""
+    gold, found = [example.gold for example in examples], [answer["answer"] for answer in answers]
+    metric: AnswerMetric = facts.get("metric", "squad")
+    statistics = _of_answers(score_answers(found, gold, metric))
+    answerable = np.array([bool(each) for each in gold])
+    if not answerable.all():
+        f1 = score_answers(found, gold, metric).f1
+        statistics["answerable_f1"] = ratio(f1 * answerable, answerable.astype(np.int64), 100)
+    if metric == "squad" and any(CHINESE.search(text) for texts in gold for text in texts):
+        statistics |= _of_answers(score_answers(found, gold, "cmrc"), "cmrc_")
+    return statistics
+
+
+def _of_answers(scores: AnswerScores, prefix: str = "") -> dict[str, Statistic]:
+    return {
+        f"{prefix}f1": lambda indices: scores.means(indices)["f1"],
+        f"{prefix}exact_match": lambda indices: scores.means(indices)["exact_match"],
+    }
+
+
+def _read_relations(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+    examples, _ = read_relations(list(files), encoding=fields.encoding)
+    for example in examples:
+        if example.label is None:
+            raise ValueError(f"{example.where}: the text has no relation")
+        if example.label not in facts["labels"]:
+            known = nearest(example.label, facts["labels"])
+            raise ValueError(f"{example.where}: the model knows no relation {example.label!r}{known}")
+    return examples
+
+
+def _relations(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
+    """The official score of SemEval first, where directions are told."""
+    labels, negative = list(facts["labels"]), facts.get("negative")
+    gold = np.array([labels.index(example.gold) for example in examples])
+    found = np.array([labels.index(answer["label"]) for answer in answers])
+
+    def statistic(name: str) -> Statistic:
+        def of(indices: NDArray[np.int64]) -> NDArray[np.float64]:
+            return relation_measures(confusions(gold, found, len(labels), indices), labels, negative)[name]
+
+        return of
+
+    known = relation_measures(confusions(gold, found, len(labels)), labels, negative)
+    order = ("semeval_f1", "macro_f1", "micro_f1")
+    names = [*(name for name in order if name in known), *(name for name in known if name not in order)]
+    return {name: statistic(name) for name in names}
+
+
 KINDS: dict[str, Kind] = {
+    "QuestionAnswering": Kind(_read_questions, _answers),
+    "RelationExtraction": Kind(_read_relations, _relations),
     "TextClassification": Kind(_read_classified, _classes),
+    "TokenClassification": Kind(_read_tagged, _tags),
 }
 """By the name of the task; one line a task."""

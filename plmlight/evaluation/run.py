@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from plmlight import __version__
 from plmlight.data.readers import DocumentUnit
-from plmlight.data.sources import Source, resolve
+from plmlight.data.sources import Source, named_kind, resolve
 from plmlight.decoding import MaskFiller, TextAnalyser, TextEmbedder, WordSpace
 from plmlight.evaluation.causal import measure_causal
 from plmlight.evaluation.documents import read_documents
@@ -142,30 +142,30 @@ def evaluate(
         raise ValueError(
             f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
         )
-    what = model.model
-    sources = paired_sources(what, files, settings.generation) if isinstance(what, Writer) else resolve(files)
-    measured, used = _measure(model, sources, settings, advance)
-    names = sorted(measured.statistics, key=lambda name: name != metric)
+    names = [files] if isinstance(files, str) else list(files)
+    sources = _sources(model, names, settings)
+    measured, used = _measure(model, names, sources, settings, advance)
+    numbers = sorted(measured.statistics, key=lambda name: name != metric)
     bootstrap = settings.bootstrap
     drawn = {"method": "percentile bootstrap", "units": measured.units, "count": measured.count}
     result: dict[str, Any] = {
         "metric": metric,
         "model": model.name,
         "task": model.task,
-        "values": {name: _plain(estimate(measured.statistics[name], measured.count, bootstrap)) for name in names},
+        "values": {name: _plain(estimate(measured.statistics[name], measured.count, bootstrap)) for name in numbers},
         "counts": dict(measured.facts),
         "intervals": {**drawn, **dataclasses.asdict(bootstrap)},
     }
     if baseline is not None:
-        other, extra = _measure(baseline, sources, settings, advance)
-        names = [name for name in names if name in other.statistics]
+        other, extra = _measure(baseline, names, sources, settings, advance)
+        numbers = [name for name in numbers if name in other.statistics]
         assert (other.units, other.count) == (measured.units, measured.count)
-        values = {name: _plain(estimate(other.statistics[name], other.count, bootstrap)) for name in names}
+        values = {name: _plain(estimate(other.statistics[name], other.count, bootstrap)) for name in numbers}
         result["baseline"] = {"model": baseline.name, "values": values, "counts": dict(other.facts)}
         if "texts" in extra:
             result["baseline"]["texts"] = extra["texts"]
         result["comparison"] = {}
-        for name in names:
+        for name in numbers:
             if same or name not in PER_TOKEN:
                 found = compare(measured.statistics[name], other.statistics[name], measured.count, bootstrap)
                 result["comparison"][name] = _plain(found)
@@ -178,14 +178,21 @@ def evaluate(
     return result
 
 
+def _sources(model: Opened, names: Sequence[str], settings: Settings) -> list[Source]:
+    if isinstance(model.model, Writer):
+        return paired_sources(model.model, names, settings.generation)
+    if isinstance(model.model, TextAnalyser):  # whose data may have any name
+        return [source for name in names for source in resolve(name, None if named_kind(name) else "text")]
+    return resolve(names)
+
+
 def _measure(
-    model: Opened, sources: Sequence[Source], settings: Settings, advance: Advance
+    model: Opened, names: Sequence[str], sources: Sequence[Source], settings: Settings, advance: Advance
 ) -> tuple[Measurement, dict[str, Any]]:
     what, size = model.model, settings.batch_size
     if isinstance(what, Writer):
         return measure_generation(what, sources, settings.generation, settings.limit, size, advance)
     if isinstance(what, TextAnalyser):
-        names = [source.name for source in sources]
         return measure_labelled(what, model.task, names, settings.fields, settings.limit, size, advance)
     if isinstance(what, WordSpace):
         if len(sources) != 1:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plmlight.decoding import Inputs
-from plmlight.tasks.labelled import LabelledTask
-from plmlight.tasks.masked_lm import MaskedLM
 from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.reading import num_token_types
-from plmlight.tasks.sentence_embedding import SentenceEmbedding
+
+if TYPE_CHECKING:
+    from plmlight.tasks.labelled import LabelledTask  # which predicts with what is here
+    from plmlight.tasks.masked_lm import MaskedLM
+    from plmlight.tasks.sentence_embedding import SentenceEmbedding
 
 
 class _TorchEncoder:

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from plmlight.decoding import ANALYSERS, Record, TextAnalyser
+from plmlight.decoding.analysis import located
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.tasks.base import Task
+from plmlight.tasks.encoding import TorchOutputModel
 
 Found = dict[str, Any]
 """What was found out about examples, by name: an array whose first dimension is the example's, or a list."""
@@ -129,6 +132,8 @@ class LabelledTask(ScoredTask):
     `ScoredTask`.
     """
 
+    _answering: TextAnalyser | None = None
+
     @property
     @abstractmethod
     def graph_outputs(self) -> dict[str, tuple[str | int, ...]]:
@@ -148,3 +153,45 @@ class LabelledTask(ScoredTask):
         names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", *self.graph_inputs)
         outputs: dict[str, Tensor] = self(**{name: batch[name] for name in names if name in batch})
         return outputs
+
+    def analyser(self) -> TextAnalyser:
+        """What answers requests with this task, as ``infer`` and bundles do.
+
+        Raises:
+            ValueError: where the task has no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise ValueError(f"{type(self).__name__}: has no tokenizer, without which no text can be read")
+        return ANALYSERS[type(self).__name__](TorchOutputModel(self), self.tokenizer, self.facts())
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Record]:
+        """Answers a batch's requests.
+
+        Args:
+            batch: with ``requests``, and in ``places`` where they stand, as `plmlight.data.labelled.LabelledData` has
+                them of what is to be predicted on.
+            batch_idx: not used.
+
+        Returns:
+            A record each: ``sample_ids``, the request, and its answer.
+
+        Raises:
+            ValueError: for a batch without requests, or one of them that cannot be answered.
+        """
+        if "requests" not in batch:
+            raise ValueError(f"{type(self).__name__} predicts from requests, and the data has {', '.join(batch)}")
+        if self._answering is None:
+            self._answering = self.analyser()
+        numbers = batch["sample_ids"].tolist()
+        there = [place for place, number in enumerate(numbers) if number >= 0]
+        requests = [batch["requests"][place] for place in there]
+        try:
+            answers = self._answering.answers(requests, max(1, len(requests)))
+        except ValueError as error:
+            raise located(error, [batch["places"][place] for place in there]) from None
+        pairs = zip(there, requests, answers, strict=True)
+        return [{"sample_ids": numbers[place], **request, **answer} for place, request, answer in pairs]
+
+    def on_predict_end(self) -> None:
+        """Lets go of what answered."""
+        self._answering = None

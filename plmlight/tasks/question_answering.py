@@ -163,11 +163,6 @@ class QuestionAnswering(LabelledTask):
         measures["best_threshold"], worth = best_threshold(differences, always, never)
         return measures | {"best_f1": 100 * worth}
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Of each window: its question's ``ids``, its best ``answers``, their ``scores``, and ``null_scores``."""
-        found = self._answers(self.read(batch), batch)
-        return {"sample_ids": batch["sample_ids"], "ids": batch["ids"], **found}
-
     def save_pretrained(self, folder: str) -> None:
         """Writes network, head and tokenizer, as ``transformers`` opens them.
 

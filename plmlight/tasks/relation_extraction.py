@@ -133,9 +133,3 @@ class RelationExtraction(LabelledTask):
         counts = confusions(gold, predicted, len(self.labels))
         measures = relation_measures(counts, self.labels, self.negative)
         return {name: float(values[0]) for name, values in measures.items()}
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """``sample_ids`` [B], and of each text its ``label`` with its probability, ``score``."""
-        scores, best = self.read(batch)["logits"].float().softmax(-1).max(-1)
-        label = [self.labels[place] for place in best.tolist()]
-        return {"sample_ids": batch["sample_ids"], "label": label, "score": scores}

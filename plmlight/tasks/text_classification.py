@@ -148,12 +148,6 @@ class TextClassification(LabelledTask):
         scores, labels = joined(found)
         return on_all(self.problem.statistics(scores, labels), len(scores))
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """``sample_ids`` [B], of windows ``example_ids`` [B], and what is said of each class by its name."""
-        scores = self.problem.scores(self.read(batch)["logits"])
-        listed = [dict(zip(self.labels, row, strict=True)) for row in scores.tolist()]
-        return {name: batch[name] for name in ("sample_ids", "example_ids") if name in batch} | {"scores": listed}
-
     def save_pretrained(self, folder: str) -> None:
         """Writes network, head, names of the classes and tokenizer, as ``transformers`` opens them.
 

@@ -11,7 +11,7 @@ from plmlight.cli.question import question
 from plmlight.export import export_bundle
 from plmlight.loading import write_checkpoint
 from plmlight.networks import BERT
-from plmlight.tasks import QuestionAnswering
+from plmlight.tasks import QuestionAnswering, RelationExtraction, TokenClassification
 from tests.runtime.labelled import LABELS, ready, small_classifier
 
 TEXTS = ["paris is the capital", "she opened the door", "天气很好", "the garden of france"] * 4
@@ -150,9 +150,7 @@ def test_predict_answers_questions_once_whatever_their_windows(quick: Path) -> N
         assert each["answer"] == each["context"][each["start"] : each["end"]] != ""
 
 
-def test_predict_names_relations_and_where_one_cannot_be_found(
-    quick: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_names_relations_and_where_one_cannot_be_found(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task = ready(RelationExtraction(tiny(), ["A(e1,e2)", "A(e2,e1)", "Other"], [97, 98, 99, 100]))
     write_checkpoint(task, quick / "r.ckpt")
     text = "the <e1>garden</e1> of <e2>paris</e2>"

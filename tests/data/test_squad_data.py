@@ -32,7 +32,7 @@ def test_squad_with_and_without_answers(tmp_path: Path) -> None:
     assert skipped == []
     assert [each.answers for each in found] == [((21, "Bob"), (21, "Bob met")), ()]
     assert found[0].gold == ["Bob", "Bob met"]
-    assert found[1].request() == {"question": "Who met Ann?", "context": CONTEXT}
+    assert found[1].request() == {"id": found[1].id, "question": "Who met Ann?", "context": CONTEXT}
 
 
 def test_other_forms(tmp_path: Path) -> None:

@@ -252,11 +252,14 @@ def test_predictions_say_each_class(tmp_path: Path) -> None:
         cache_folder=str(tmp_path / "cache"),
     )
     task = TextClassification(BERT(data.vocab_size, **TINY), data.labels)
+    task.tokenizer = data.tokenizer
     (batch,) = trainer(tmp_path).predict(task, data) or []
-    assert isinstance(batch, dict)
-    assert batch["sample_ids"].tolist() == [0]
-    assert sum(batch["scores"][0].values()) == pytest.approx(1.0)
-    assert list(batch["scores"][0]) == ["no", "yes"]
+    assert isinstance(batch, list)
+    (record,) = batch
+    assert list(record) == ["sample_ids", "text", "pair", "label", "score", "scores"]
+    assert (record["sample_ids"], record["text"], record["pair"]) == (0, "a", "b")
+    assert sum(record["scores"].values()) == pytest.approx(1.0)
+    assert set(record["scores"]) == {"no", "yes"}
 
 
 def write(path: Path, text: str) -> Path:

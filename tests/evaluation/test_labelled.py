@@ -1,0 +1,167 @@
+"""What answers of tasks with labels are worth, on files as their data modules read them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plmlight.decoding import Record, TextAnalyser
+from plmlight.evaluation.labelled import Fields, measure_labelled
+from plmlight.evaluation.measurement import Measurement
+
+
+class Known(TextAnalyser):
+    """Answers with what it is given."""
+
+    does = "answers as it is told"
+
+    def __init__(self, facts: Mapping[str, Any], answers: Sequence[Record], refused: int | None = None) -> None:
+        self.facts, self.known, self.refused = facts, list(answers), refused
+
+    def answers(self, requests: Sequence[Record], batch_size: int = 32) -> list[Record]:
+        if self.refused is not None:
+            raise ValueError(f"request {self.refused}: has no room")
+        given, self.known = self.known[: len(requests)], self.known[len(requests) :]
+        return given
+
+    def show(self, request: Record, answer: Record) -> str:
+        return str(answer)
+
+
+def values(measured: Measurement) -> dict[str, float]:
+    everything = np.arange(measured.count)[None]
+    return {name: float(of(everything)[0]) for name, of in measured.statistics.items()}
+
+
+TAGS = {"labels": ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"], "scheme": "BIO", "unit": "word", "constrained": True}
+COLUMNS = "john x B-PER\nsmith x I-PER\nsleeps x O\n\nparis x B-LOC\n. x O\n"
+
+
+def test_spans_count_as_a_whole_and_by_kind(tmp_path: Path) -> None:
+    (tmp_path / "test.conll").write_text(COLUMNS)
+    answers = [{"tags": ["B-PER", "O", "O"]}, {"tags": ["B-LOC", "O"]}]
+    measured, used = measure_labelled(
+        Known(TAGS, answers), "TokenClassification", [str(tmp_path / "test.conll")], Fields()
+    )
+    found = values(measured)
+    assert list(found)[:2] == ["f1", "accuracy"]
+    assert found["f1"] == found["precision"] == found["recall"] == 50
+    assert (found["f1_PER"], found["f1_LOC"], found["macro_f1"]) == (0, 100, 50)
+    assert found["accuracy"] == pytest.approx(80)
+    assert used["texts"][0] == {
+        "tokens": ["john", "smith", "sleeps"],
+        "gold": ["B-PER", "I-PER", "O"],
+        "answer": answers[0],
+    }
+    assert measured.statistics["f1"](np.array([[0, 0], [1, 1]])).tolist() == [0, 100]
+    assert measured.statistics["accuracy"](np.array([[0, 0], [1, 1]])) == pytest.approx([200 / 3, 100])
+
+
+def test_the_scheme_is_the_models_and_columns_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("S-PER john\nO sleeps\nB-LOC new\nE-LOC york\n")
+    answers = [{"tags": ["B-PER", "O", "B-LOC", "I-LOC"]}]
+    fields = Fields(word_column=1, tag_column=0)
+    measured, used = measure_labelled(Known(TAGS, answers), "TokenClassification", [str(tmp_path / "test.txt")], fields)
+    assert values(measured)["f1"] == values(measured)["accuracy"] == 100
+    assert used["texts"][0]["gold"] == answers[0]["tags"]
+
+
+def test_tags_without_a_scheme_are_measured_by_themselves(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(json.dumps({"tokens": ["a", "cat", "runs"], "tags": ["DT", "NN", "VB"]}))
+    facts = {"labels": ["DT", "NN", "VB"], "scheme": "none", "unit": "word", "constrained": False}
+    known = Known(facts, [{"tags": ["DT", "NN", "NN"]}])
+    found = values(measure_labelled(known, "TokenClassification", [str(tmp_path / "test.jsonl")], Fields())[0])
+    assert found["accuracy"] == pytest.approx(200 / 3)
+    assert (found["f1_DT"], found["precision_NN"], found["recall_VB"]) == (100, 50, 0)
+    assert "f1" not in found
+
+
+def test_questions_are_scored_by_words_and_chinese_ones_by_characters_too(tmp_path: Path) -> None:
+    def entry(name: str, context: str, answer: str) -> dict[str, Any]:
+        there = [{"text": answer, "answer_start": context.index(answer)}] if answer else []
+        return {"context": context, "qas": [{"id": name, "question": "?", "answers": there}]}
+
+    paragraphs = [entry("a", "Ann met the tall Bob", "the tall Bob"), entry("b", "Ann", "")]
+    (tmp_path / "test.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    facts = {"metric": "squad"}
+    known = Known(facts, [{"answer": "Bob"}, {"answer": ""}])
+    measured, used = measure_labelled(known, "QuestionAnswering", [str(tmp_path / "test.json")], Fields())
+    found = values(measured)
+    assert found == pytest.approx({"f1": (200 / 3 + 100) / 2, "exact_match": 50, "answerable_f1": 200 / 3})
+    assert (used["texts"][0]["id"], used["texts"][0]["gold"]) == ("a", ["the tall Bob"])
+    (tmp_path / "test.json").write_text(json.dumps({"data": [{"paragraphs": [entry("c", "长江在上海", "上海")]}]}))
+    known = Known(facts, [{"answer": "在上海"}])
+    found = values(measure_labelled(known, "QuestionAnswering", [str(tmp_path / "test.json")], Fields())[0])
+    assert (found["f1"], found["cmrc_f1"], found["cmrc_exact_match"]) == (0, pytest.approx(80), 0)
+
+
+RELATIONS = {"labels": ["A(e1,e2)", "A(e2,e1)", "B(e1,e2)", "Other"], "negative": "Other"}
+
+
+def test_relations_have_the_official_score_first(tmp_path: Path) -> None:
+    told = [("A(e1,e2)", "A(e1,e2)"), ("A(e2,e1)", "A(e1,e2)"), ("B(e1,e2)", "Other"), ("Other", "Other")]
+    text = "the <e1>a</e1> and <e2>b</e2>"
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps({"text": text, "label": gold}) + "\n" for gold, _ in told))
+    known = Known(RELATIONS, [{"label": said} for _, said in told])
+    measured, used = measure_labelled(known, "RelationExtraction", [str(tmp_path / "test.jsonl")], Fields())
+    found = values(measured)
+    assert list(found)[:3] == ["semeval_f1", "macro_f1", "micro_f1"]
+    assert found["semeval_f1"] == pytest.approx((50 + 0) / 2)  # A: one of two, in the right direction; B: none
+    assert found["micro_f1"] == pytest.approx(100 * 2 * 1 / (3 + 2))
+    assert (found["accuracy"], found["precision"]) == (50, 50)
+    assert used["texts"][0]["head"] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("task", "facts", "name", "content", "message"),
+    [
+        (
+            "TokenClassification",
+            TAGS,
+            "x.txt",
+            "a O\nb B-PRE\n",
+            "x.txt:2: the model knows no tag 'B-PRE'; did you mean 'B-PER'?",
+        ),
+        ("TokenClassification", TAGS, "x.txt", "a O\nb NN\n", "x.txt:2: the model knows no tag 'NN'"),
+        (
+            "RelationExtraction",
+            RELATIONS,
+            "x.jsonl",
+            '{"text": "<e1>a</e1> <e2>b</e2>", "label": "A(e1,e3)"}',
+            "x.jsonl:1: the model knows no relation 'A(e1,e3)'; did you mean 'A(e1,e2)'?",
+        ),
+        (
+            "RelationExtraction",
+            RELATIONS,
+            "x.jsonl",
+            '{"text": "<e1>a</e1> <e2>b</e2>"}',
+            "x.jsonl:1: the text has no relation",
+        ),
+        ("QuestionAnswering", {}, "x.jsonl", '{"question": "q", "context": "c"}', "x.jsonl:1: has no 'answers'"),
+    ],
+)
+def test_what_the_model_does_not_know_is_named(
+    task: str, facts: dict[str, Any], name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        measure_labelled(Known(facts, []), task, [str(tmp_path / name)], Fields())
+
+
+def test_what_cannot_be_answered_is_named_by_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text(COLUMNS)
+    with pytest.raises(ValueError, match=r"x\.txt:5: has no room$"):
+        measure_labelled(Known(TAGS, [], refused=1), "TokenClassification", [str(tmp_path / "x.txt")], Fields())
+
+
+def test_classes_are_read_in_any_encoding_and_format(tmp_path: Path) -> None:
+    (tmp_path / "test.label").write_bytes("NUM caf\xe9 price\nLOC where\n".encode("latin-1"))
+    known = Known({"labels": ["LOC", "NUM"]}, [{"scores": {"LOC": 0.2, "NUM": 0.8}}] * 2)
+    fields = Fields(file_format="text", encoding="latin-1")
+    measured, used = measure_labelled(known, "TextClassification", [str(tmp_path / "test.label")], fields)
+    assert values(measured)["accuracy"] == 50
+    assert used["texts"][0]["text"] == "caf\xe9 price"
