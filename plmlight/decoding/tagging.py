@@ -192,7 +192,7 @@ class Tagger(TextAnalyser):
     def _words(self, number: int, text: str | Sequence[str]) -> tuple[list[str], Offsets | None]:
         """The words of a text, and where they are in it where it is one."""
         offsets = split_words(text, self.unit) if isinstance(text, str) else None
-        words = list(text) if offsets is None else [text[slice(*offset)] for offset in offsets]
+        words = list(text) if offsets is None else [str(text[slice(*offset)]) for offset in offsets]
         if not words or not all(words):
             raise ValueError(f"request {number}: has {'an empty word' if words else 'no words'}; expected some text")
         return words, offsets

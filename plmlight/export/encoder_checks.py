@@ -290,17 +290,19 @@ def cosine(found: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray
     return result
 
 
-def encoder_timings(run: Run, max_length: int) -> dict[str, float]:
+def encoder_timings(run: Run, max_length: int, marks: Sequence[str] = ()) -> dict[str, float]:
     """How long a model takes for one text; for orientation, as a machine may be busy.
 
     Args:
         run: the model.
         max_length: of the model.
+        marks: what the model asks of each token beside its id; 1 for all.
 
     Returns:
         ``tokens`` (128 if the model reads as many), ``forward_ms`` (the median of a few).
     """
     inputs = batch_of([[1] * min(128, max_length)], [[0] * min(128, max_length)], 0)
+    inputs |= {name: np.ones_like(inputs["input_ids"]) for name in marks}
     run(inputs)
     seconds = []
     for _ in range(5):

@@ -32,7 +32,14 @@ from plmlight.export.encoder_checks import (
 from plmlight.export.recipe import Limits
 from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
-from plmlight.tasks import MaskedLM, PermutationLM, SentenceEmbedding, TorchEmbeddingModel, TorchMaskedModel
+from plmlight.tasks import (
+    LabelledTask,
+    MaskedLM,
+    PermutationLM,
+    SentenceEmbedding,
+    TorchEmbeddingModel,
+    TorchMaskedModel,
+)
 from plmlight.tasks.reading import num_token_types
 
 MASKED_TEXTS = ("The capital of France is {}.", "She opened the {} and went in.", "今天天气很{}。", "{}")
@@ -113,7 +120,8 @@ class EncoderExport:
     def timings(self, file: Path | None, spec: GraphSpec | None) -> dict[str, float]:
         """One text of 128 tokens."""
         run: Run = self.reference if file is None or spec is None else self.driver(file, spec)
-        return encoder_timings(run, self.max_length)
+        marks = self.encoder.graph_inputs if isinstance(self.encoder, LabelledTask) else ()
+        return encoder_timings(run, self.max_length, marks)
 
     def driver(self, file: Path, spec: GraphSpec) -> EncoderDriver:
         """The graph's driver."""

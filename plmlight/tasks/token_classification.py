@@ -18,8 +18,10 @@ from plmlight.nn import Network, TokensFirst
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
+from plmlight.tasks.analyses import of_tags, samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.reading import check_reads, hidden_states, hidden_width
+from plmlight.text.tables import Analysis
 from plmlight.text.tagging import Scheme, scheme_of, transitions
 from plmlight.text.word_rows import Unit
 
@@ -146,8 +148,8 @@ class TokenClassification(LabelledTask):
             places = np.flatnonzero(row != IGNORED)
             tags.append(decided({name: values[number] for name, values in arrays.items()}, places, self._allowed))
             gold.append(row[places])
-        examples = batch.get("example_ids", batch["sample_ids"])
-        firsts = batch.get("first_words", torch.zeros_like(examples))
+        examples = batch["example_ids"] if "example_ids" in batch else batch["sample_ids"]
+        firsts = batch["first_words"] if "first_words" in batch else torch.zeros_like(examples)
         return {"tags": tags, "gold": gold, "example_ids": examples, "first_words": firsts}
 
     def score(self, found: Found) -> dict[str, float]:
@@ -155,6 +157,12 @@ class TokenClassification(LabelledTask):
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
         scores = {"accuracy": tag_accuracy(gold, tags)}
         return scores if self.scheme == "none" else scores | tag_counts(gold, tags, self.scheme).scores()
+
+    def analyse(self, found: Found) -> Analysis:
+        """Each kind of span, each tag, confusions, and the sentences with the most wrong tags."""
+        tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
+        spans = None if self.scheme == "none" else tag_counts(gold, tags, self.scheme)
+        return of_tags(gold, tags, self.labels, spans, samples_of(found))
 
     def _sentences(self, found: Found, name: str) -> list[list[str]]:
         """The names of tags by sentence, out of those of its rows."""

@@ -104,7 +104,7 @@ class WordReader:
         kinds = json.dumps(json.loads(tokenizer.to_str())["pre_tokenizer"])
         self._marks_spaces = '"ByteLevel"' in kinds or '"Metaspace"' in kinds
         unknown = special_token_ids(tokenizer).get("unk")
-        self._unknown = "?" if unknown is None else tokenizer.id_to_token(unknown)
+        self._unknown: str = "?" if unknown is None else (tokenizer.id_to_token(unknown) or "?")
 
     def read(self, sentences: Sequence[Sequence[str]]) -> list[list[WordRow]]:
         """Cuts sentences into tokens.
