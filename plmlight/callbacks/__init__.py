@@ -5,6 +5,7 @@ from plmlight.callbacks.initial_vectors import InitialVectors
 from plmlight.callbacks.interrupt import StopsCleanly
 from plmlight.callbacks.profiler import NoProfiler
 from plmlight.callbacks.progress import ProgressBar
+from plmlight.callbacks.report import Report
 from plmlight.callbacks.throughput import Throughput
 from plmlight.callbacks.unfreezing import Unfreezing
 
@@ -16,6 +17,7 @@ __all__ = [
     "NoProfiler",
     "NonMonotonicAveraging",
     "ProgressBar",
+    "Report",
     "StopsCleanly",
     "Throughput",
     "Unfreezing",

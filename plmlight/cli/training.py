@@ -22,14 +22,22 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger
 
 import plmlight
-from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, NoProfiler, ProgressBar, StopsCleanly, Throughput
+from plmlight.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    NoProfiler,
+    ProgressBar,
+    Report,
+    StopsCleanly,
+    Throughput,
+)
 from plmlight.cli.question import question
 from plmlight.cli.seeds import report, split_seeds
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
 from plmlight.nn.counting import Counted, cannot_go_on
-from plmlight.tasks import Task, task_from_checkpoint
+from plmlight.tasks import ScoredTask, Task, task_from_checkpoint
 from plmlight.text import replace_file
 
 DESCRIPTIONS = {
@@ -231,6 +239,9 @@ class TrainingCLI(LightningCLI):
             extra += [(Throughput, Throughput()), (StopsCleanly, StopsCleanly())]
             if settings.get("enable_checkpointing") is not False and not settings.get("fast_dev_run"):
                 extra.append((ModelCheckpoint, Checkpoints()))
+        task = self.rebuilt or self.model
+        if self.command in ("fit", "test") and isinstance(task, ScoredTask) and not settings.get("fast_dev_run"):
+            extra.append((Report, Report()))
         if settings.get("enable_progress_bar") is not False:
             extra.append((LightningProgressBar, ProgressBar()))
         callbacks += [made for kind, made in extra if not any(isinstance(c, kind) for c in callbacks)]

@@ -45,7 +45,6 @@ class ClassifiedData(LabelledData[LabelledExample]):
 
     Attributes:
         labels: the names of the classes, in order; of a regression the field of the number.
-        truncated: by stage, how many texts were cut, and of how many.
         skipped: where something was left out, and why.
     """
 
@@ -84,7 +83,6 @@ class ClassifiedData(LabelledData[LabelledExample]):
         self._kept = cache_root(cache_folder) / "skipped"
         self._given = label_names(labels)
         self.labels: list[str] = []
-        self.truncated: dict[str, tuple[int, int]] = {}
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -109,6 +107,9 @@ class ClassifiedData(LabelledData[LabelledExample]):
 
     def _texts(self, example: LabelledExample) -> Iterable[str]:
         return example.texts
+
+    def _classes(self, example: LabelledExample) -> Sequence[str]:
+        return _names(example.label)
 
     def _stratum(self, example: LabelledExample) -> Hashable | None:
         return None if isinstance(example.label, float) else example.label

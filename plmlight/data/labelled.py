@@ -21,8 +21,11 @@ from plmlight.data.readers import Piece
 from plmlight.data.sampling import Permutation
 from plmlight.data.sources import Source
 from plmlight.text import TokenizerKind, load_tokenizer
+from plmlight.text.tables import Table, Value
 
 E = TypeVar("E")
+STAGES = {"fit": "training", "validate": "validation", "test": "test"}
+"""Those with labels, and what a reader calls them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class LabelledData(TokenData, Generic[E]):
         seed: of the order.
         num_workers: processes that read ahead.
         cache_folder: where tokenizers are kept.
+
+    Attributes:
+        truncated: by stage, how many texts were cut, and of how many; where that is known.
     """
 
     per_token: ClassVar[tuple[str, ...]] = ()
@@ -93,6 +99,7 @@ class LabelledData(TokenData, Generic[E]):
         self._names, self.folds, self.fold = names, folds, fold
         self.max_length, self.batch_size, self.max_tokens = max_length, batch_size, max_tokens
         self.examples: dict[str, list[E]] = {}
+        self.truncated: dict[str, tuple[int, int]] = {}
         self._samples: dict[str, ExampleSamples] = {}
 
     @abstractmethod
@@ -116,6 +123,14 @@ class LabelledData(TokenData, Generic[E]):
             for example, encoding in zip(examples, found, strict=True)
             if isinstance(example, Asked)
         ]
+
+    def _told(self, example: E) -> str | tuple[str, ...]:
+        """An example for a person to read: a text, or words that have something said of each."""
+        return "\n".join(self._texts(example))
+
+    def _classes(self, example: E) -> Sequence[str]:
+        """What is counted to see how balanced the data is: an example's class, or those of its words."""
+        return ()
 
     def _group(self, example: E) -> Hashable | None:
         """What is equal for examples that must not be parted between training and validation; None for nothing."""
@@ -204,6 +219,49 @@ class LabelledData(TokenData, Generic[E]):
             rows = self._asked(examples) if asks else self._rows(examples, stage)
             self._samples[stage] = ExampleSamples(rows, self.pad_token_id, self.per_token)
         return self._samples[stage]
+
+    def told(self, stage: Stage, sample: int) -> str | tuple[str, ...]:
+        """What a sample was made of, for a person to read.
+
+        Args:
+            stage: which.
+            sample: the number of the sample.
+
+        Returns:
+            The text of its example, or its words where something is said of each.
+        """
+        number = self.samples(stage).rows[sample].get("example_ids", sample)
+        return self._told(self.examples[stage][number])
+
+    def statistics(self) -> list[Table]:
+        """How many examples there are, how long they are, and how balanced, of what was read so far.
+
+        Returns:
+            Tables for a person to read.
+        """
+        stages = [stage for stage in STAGES if self.examples.get(stage)]
+        heads = ["", "examples", "rows", "tokens of a row: mean", "median", "95 %", "longest", "cut", "cut, %"]
+        tables = [Table("Data", heads, [self._lengths(stage) for stage in stages])]
+        counts = {stage: Counter(n for each in self.examples[stage] for n in self._classes(each)) for stage in stages}
+        totals = {stage: max(1, counts[stage].total()) for stage in stages}
+        rows = []
+        for name in sorted({name for found in counts.values() for name in found}):
+            cells = [(counts[stage][name], 100 * counts[stage][name] / totals[stage]) for stage in stages]
+            rows.append([name, *(cell for pair in cells for cell in pair)])
+        heads = ["label", *(head for stage in stages for head in (STAGES[stage], "%"))]
+        return [*tables, Table("Balance of labels", heads, rows)]
+
+    def _lengths(self, stage: str) -> list[Value]:
+        """A row of the table of data; what is not tokenised yet has no lengths."""
+        found: list[Value] = [STAGES[stage], len(self.examples[stage])]
+        if stage not in self._samples:
+            return [*found, *[None] * 7]
+        samples = self._samples[stage]
+        lengths = samples.lengths(np.arange(len(samples)), 0).reshape(len(samples), -1).sum(1)
+        low, high = np.percentile(lengths, (50, 95)).tolist()
+        cut, texts = self.truncated.get(stage, (None, 0))
+        share = None if cut is None else 100 * cut / max(1, texts)
+        return [*found, len(samples), float(lengths.mean()), low, high, int(lengths.max()), cut, share]
 
     def _training(self, **share: int) -> EpochLoader:
         samples = self.samples("fit")

@@ -234,6 +234,17 @@ class RelationData(LabelledData[RelationExample]):
     def _texts(self, example: RelationExample) -> Iterable[str]:
         return (example.marked.text,)
 
+    def _told(self, example: RelationExample) -> str:
+        text, bounds = example.marked.text, []
+        for name, (start, end) in (("e1", example.marked.head), ("e2", example.marked.tail)):
+            bounds += [(start, f"<{name}>"), (end, f"</{name}>")]
+        for place, tag in sorted(bounds, reverse=True):
+            text = text[:place] + tag + text[place:]
+        return text
+
+    def _classes(self, example: RelationExample) -> Sequence[str]:
+        return () if example.label is None else (example.label,)
+
     def _stratum(self, example: RelationExample) -> Hashable | None:
         return example.label
 
@@ -259,14 +270,15 @@ class RelationData(LabelledData[RelationExample]):
         texts = [example.marked for example in examples]
         rows: list[Row] = []
         found = marked_tokens(self.plain_tokenizer(), texts, self.markers, self.max_length)
-        for example, tokens in zip(examples, found, strict=True):
+        for number, (example, tokens) in enumerate(zip(examples, found, strict=True)):
             if isinstance(tokens, str):
                 if self._on_error == "error":
                     raise ValueError(f"{example.where}: {tokens}; on_error skip leaves the text out")
                 self.skipped.append(f"{example.where}: {tokens}")
                 continue
             assert example.label is not None
-            rows.append({"input_ids": tokens.ids, "token_type_ids": tokens.type_ids, "labels": numbers[example.label]})
+            row = {"input_ids": tokens.ids, "token_type_ids": tokens.type_ids, "labels": numbers[example.label]}
+            rows.append({**row, "example_ids": number})
         return rows
 
     def _asked(self, examples: Sequence[RelationExample]) -> list[Row]:

@@ -294,6 +294,9 @@ class SquadData(LabelledData[Question]):
     def _texts(self, example: Question) -> Iterable[str]:
         return (example.question, example.context)
 
+    def _classes(self, example: Question) -> Sequence[str]:
+        return ("answer" if example.answers else "no answer",)
+
     def _group(self, example: Question) -> Hashable:
         return example.context
 

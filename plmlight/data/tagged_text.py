@@ -164,6 +164,12 @@ class TaggedText(LabelledData[TaggedExample]):
     def _texts(self, example: TaggedExample) -> Iterable[str]:
         return (join_words(example.words)[0],)
 
+    def _told(self, example: TaggedExample) -> tuple[str, ...]:
+        return example.words
+
+    def _classes(self, example: TaggedExample) -> Sequence[str]:
+        return example.tags
+
     def _settle(self) -> None:
         training = self.examples["fit"]
         self.labels = self._given or complete({tag for example in training for tag in example.tags})

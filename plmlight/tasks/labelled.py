@@ -17,6 +17,7 @@ from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.tasks.base import Task
 from plmlight.tasks.encoding import TorchOutputModel
+from plmlight.text.tables import Analysis
 
 Found = dict[str, Any]
 """What was found out about examples, by name: an array whose first dimension is the example's, or a list."""
@@ -38,7 +39,7 @@ class Findings:
         columns = {n: v.detach().float().cpu().numpy() if isinstance(v, Tensor) else v for n, v in found.items()}
         for place, number in enumerate(sample_ids.tolist()):
             if number >= 0:
-                self._rows[number] = {name: values[place] for name, values in columns.items()}
+                self._rows[number] = {name: values[place] for name, values in columns.items()} | {"sample_ids": number}
 
     def take(self, group: ProcessGroup | None = None) -> Found:
         """Gives what all ranks found, in the order of the examples, and starts again at nothing.
@@ -47,7 +48,8 @@ class Findings:
             group: the ranks; all of them must call this.
 
         Returns:
-            Arrays where all of a name have one shape, else lists; nothing where there was no example.
+            Arrays where all of a name have one shape, else lists; ``sample_ids`` are the samples' numbers. Nothing
+            where there was no example.
         """
         rows, self._rows = self._rows, {}
         if group is not None and torch.distributed.get_world_size(group) > 1:
@@ -87,6 +89,14 @@ class ScoredTask(Task):
     def score(self, found: Found) -> dict[str, float]:
         """The measures of a whole set, from what `find` gave."""
 
+    def analyse(self, found: Found) -> Analysis:
+        """What a person wants to see of a whole set beside its measures, from what `find` gave; nothing by default."""
+        return Analysis()
+
+    def report(self) -> Analysis:
+        """What a person wants to see of the last evaluation, for `plmlight.callbacks.Report`; nothing before one."""
+        return self.analyse(self._last) if self._last else Analysis()
+
     def parts(self, batch: Batch) -> Parts:
         """The loss; what was answered stays in the batch as ``outputs``, for `find`."""
         outputs = self.read(batch)
@@ -104,6 +114,7 @@ class ScoredTask(Task):
         """Looks whether all is there, before anything is done."""
         super().setup(stage)
         self.findings = Findings()
+        self._last: Found = {}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to the sums of the data set, and keeps what is scored at its end."""
@@ -120,9 +131,11 @@ class ScoredTask(Task):
 
     def _report(self, prefix: str) -> None:
         super()._report(prefix)
-        found = self.findings.take(self.data_parallel_group)
-        for name, value in (self.score(found) if found else {}).items():
-            self.log(f"{prefix}_{name}", value, prog_bar=True, sync_dist=True)
+        found = self._last = self.findings.take(self.data_parallel_group)
+        scores = self.score(found) if found else {}
+        for place, (name, value) in enumerate(scores.items()):
+            # the first is what a person looks at; the others are in the logs
+            self.log(f"{prefix}_{name}", value, prog_bar=place == 0, sync_dist=True)
 
 
 class LabelledTask(ScoredTask):

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.metrics.classification import Statistic, class_metrics, label_metrics, number_metrics
 from plmlight.nn import Configured
+from plmlight.tasks.analyses import of_classes, of_label_sets, of_numbers
 from plmlight.text import nearest
+from plmlight.text.tables import Analysis
 
 ClassWeights = Literal["balanced"] | dict[str, float]
 
@@ -64,6 +66,10 @@ class Problem(Configured, nn.Module, ABC):
             labels: [N] or [N, L].
             each: whether those of each class are among them.
         """
+
+    @abstractmethod
+    def analyse(self, scores: NDArray[Any], labels: NDArray[Any], samples: NDArray[np.int64]) -> Analysis:
+        """What a report says of a data set: scores [N, L], labels [N] or [N, L], and the examples' samples [N]."""
 
     def facts(self) -> dict[str, Any]:
         """What turns outputs into answers beside the names: plain values."""
@@ -164,6 +170,10 @@ class SingleLabel(Problem):
         """See `plmlight.metrics.classification.class_metrics`."""
         return class_metrics(scores, labels, self.labels if each else None)
 
+    def analyse(self, scores: NDArray[Any], labels: NDArray[Any], samples: NDArray[np.int64]) -> Analysis:
+        """Each class, confusions, and the most certain mistakes."""
+        return of_classes(scores.argmax(1), scores.max(1), labels, self.labels, samples)
+
 
 class MultiLabel(Problem):
     """Each text has any number of labels: a sigmoid and binary cross entropy for each of them.
@@ -228,6 +238,10 @@ class MultiLabel(Problem):
         """See `plmlight.metrics.classification.label_metrics`."""
         return label_metrics(scores, labels, np.array(self.thresholds), self.labels if each else None)
 
+    def analyse(self, scores: NDArray[Any], labels: NDArray[Any], samples: NDArray[np.int64]) -> Analysis:
+        """Each label, and the texts with the most certain mistakes."""
+        return of_label_sets(scores, labels, np.array(self.thresholds), self.labels, samples)
+
 
 class Regression(Problem):
     """Each text, or pair of texts, has a number: the mean squared error."""
@@ -253,3 +267,7 @@ class Regression(Problem):
     def statistics(self, scores: NDArray[Any], labels: NDArray[Any], each: bool = False) -> dict[str, Statistic]:
         """See `plmlight.metrics.classification.number_metrics`."""
         return number_metrics(scores[:, 0], labels)
+
+    def analyse(self, scores: NDArray[Any], labels: NDArray[Any], samples: NDArray[np.int64]) -> Analysis:
+        """How far off the numbers are."""
+        return of_numbers(scores[:, 0], labels, samples)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plmlight.adapters import Adapter
@@ -17,9 +18,11 @@ from plmlight.nn import Network
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
+from plmlight.tasks.analyses import of_answers
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.publishing import publish
 from plmlight.tasks.reading import check_reads, hidden_states, hidden_width
+from plmlight.text.tables import Analysis
 
 
 class QuestionAnswering(LabelledTask):
@@ -139,21 +142,11 @@ class QuestionAnswering(LabelledTask):
 
         With a ``null_threshold`` also ``answerable_f1``, and the ``best_threshold`` with the ``best_f1`` it gives.
         """
-        best: dict[int, int] = {}  # of each question, the window with the best answer
-        nulls: dict[int, float] = {}
-        for row, number in enumerate(found["example_ids"]):
-            if number not in best or found["scores"][row] > found["scores"][best[number]]:
-                best[number] = row
-            nulls[number] = min(nulls.get(number, np.inf), found["null_scores"][row])
-        rows = list(best.values())
+        rows, differences = self._best(found)
         answers, references = ([found[name][row] for row in rows] for name in ("answers", "references"))
-        differences = np.array([nulls[number] - found["scores"][row] for number, row in best.items()])
         if self.null_threshold is None:
             return _plain(score_answers(answers, references, self.metric).means())
-        chosen = [
-            "" if above else answer for above, answer in zip(differences > self.null_threshold, answers, strict=True)
-        ]
-        scores = score_answers(chosen, references, self.metric)
+        scores = score_answers(self._chosen(answers, differences), references, self.metric)
         measures = _plain(scores.means())
         answerable = np.array([bool(each) for each in references])
         if answerable.any():
@@ -162,6 +155,33 @@ class QuestionAnswering(LabelledTask):
         never = score_answers([""] * len(answers), references, self.metric).f1
         measures["best_threshold"], worth = best_threshold(differences, always, never)
         return measures | {"best_f1": 100 * worth}
+
+    def analyse(self, found: Found) -> Analysis:
+        """Questions with an answer and without one, and the worst answers."""
+        rows, differences = self._best(found)
+        answers, references = ([found[name][row] for row in rows] for name in ("answers", "references"))
+        chosen = self._chosen(answers, differences)
+        scores = score_answers(chosen, references, self.metric)
+        certainty = np.abs(differences - (self.null_threshold or 0.0))
+        return of_answers(chosen, references, scores, certainty, np.asarray(found["sample_ids"])[rows])
+
+    def _best(self, found: Found) -> tuple[list[int], NDArray[np.float64]]:
+        """Of each question the window with the best answer, and by how much the score of none exceeds that answer's."""
+        best: dict[int, int] = {}
+        nulls: dict[int, float] = {}
+        for row, number in enumerate(found["example_ids"]):
+            if number not in best or found["scores"][row] > found["scores"][best[number]]:
+                best[number] = row
+            nulls[number] = min(nulls.get(number, np.inf), found["null_scores"][row])
+        rows = list(best.values())
+        return rows, np.array([nulls[number] - found["scores"][row] for number, row in best.items()])
+
+    def _chosen(self, answers: Sequence[str], differences: NDArray[np.float64]) -> list[str]:
+        """The answers, without those whose score the score of none exceeds by more than the threshold."""
+        if self.null_threshold is None:
+            return list(answers)
+        both = zip(differences > self.null_threshold, answers, strict=True)
+        return ["" if above else answer for above, answer in both]
 
     def save_pretrained(self, folder: str) -> None:
         """Writes network, head and tokenizer, as ``transformers`` opens them.

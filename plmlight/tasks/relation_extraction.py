@@ -17,8 +17,10 @@ from plmlight.nn.growing import grow_vocabulary
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
+from plmlight.tasks.analyses import of_classes, samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.reading import check_reads, hidden_states, hidden_width, pooled
+from plmlight.text.tables import Analysis
 
 RelationPooling = Literal["entity_start", "cls", "mean"]
 
@@ -124,8 +126,9 @@ class RelationExtraction(LabelledTask):
         return {"loss": (total, (labels != IGNORED).sum().float())}
 
     def find(self, outputs: dict[str, Tensor], batch: Batch) -> Mapping[str, Tensor | Sequence[Any]]:
-        """The likeliest class and the true one."""
-        return {"predicted": outputs["logits"].argmax(-1), "labels": batch["labels"]}
+        """The likeliest class with its probability, and the true one."""
+        certainty, predicted = outputs["logits"].float().softmax(-1).max(-1)
+        return {"predicted": predicted, "certainty": certainty, "labels": batch["labels"]}
 
     def score(self, found: Found) -> dict[str, float]:
         """See `plmlight.metrics.relations.relation_measures`."""
@@ -133,3 +136,8 @@ class RelationExtraction(LabelledTask):
         counts = confusions(gold, predicted, len(self.labels))
         measures = relation_measures(counts, self.labels, self.negative)
         return {name: float(values[0]) for name, values in measures.items()}
+
+    def analyse(self, found: Found) -> Analysis:
+        """Each relation, confusions, and the most certain mistakes."""
+        said, certainty, labels = (np.asarray(found[name]) for name in ("predicted", "certainty", "labels"))
+        return of_classes(said, certainty, labels, self.labels, samples_of(found))

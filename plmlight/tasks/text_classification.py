@@ -15,10 +15,12 @@ from plmlight.nn import Decoder, Encoder, Network
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
+from plmlight.tasks.analyses import samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.problems import Problem, SingleLabel
 from plmlight.tasks.publishing import publish
 from plmlight.tasks.reading import check_reads, hidden_states, hidden_width, pooled
+from plmlight.text.tables import Analysis
 
 ClassificationPooling = Literal["mean", "cls", "max", "pooler"]
 
@@ -147,6 +149,10 @@ class TextClassification(LabelledTask):
         """The problem's measures, of texts whose windows are averaged."""
         scores, labels = joined(found)
         return on_all(self.problem.statistics(scores, labels), len(scores))
+
+    def analyse(self, found: Found) -> Analysis:
+        """What the problem says of texts whose windows are averaged."""
+        return self.problem.analyse(*joined(found), samples_of(found))
 
     def save_pretrained(self, folder: str) -> None:
         """Writes network, head, names of the classes and tokenizer, as ``transformers`` opens them.

@@ -18,8 +18,10 @@ from plmlight.nn import Network, TokensFirst
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
+from plmlight.tasks.analyses import of_tags, samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.reading import check_reads, hidden_states, hidden_width
+from plmlight.text.tables import Analysis
 from plmlight.text.tagging import Scheme, scheme_of, transitions
 from plmlight.text.word_rows import Unit
 
@@ -155,6 +157,12 @@ class TokenClassification(LabelledTask):
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
         scores = {"accuracy": tag_accuracy(gold, tags)}
         return scores if self.scheme == "none" else scores | tag_counts(gold, tags, self.scheme).scores()
+
+    def analyse(self, found: Found) -> Analysis:
+        """Each kind of span, each tag, confusions, and the sentences with the most wrong tags."""
+        tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
+        spans = None if self.scheme == "none" else tag_counts(gold, tags, self.scheme)
+        return of_tags(gold, tags, self.labels, spans, samples_of(found))
 
     def _sentences(self, found: Found, name: str) -> list[list[str]]:
         """The names of tags by sentence, out of those of its rows."""
