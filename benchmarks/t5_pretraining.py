@@ -42,8 +42,8 @@ def main() -> None:
         )
         run("convert", pretrained, "--output", work / "t5")
     curves: dict[str, list[list[tuple[int, float]]]] = {}
-    for side in ("pretrained", "from scratch"):
-        for seed in SEEDS:
+    for seed in SEEDS:
+        for side in ("pretrained", "from scratch"):
             folder = work / f"{side.replace(' ', '-')}-{seed}"
             if not (folder / "last.ckpt").exists():
                 finetune(side, seed, files, work, folder, arguments.steps)
