@@ -20,8 +20,8 @@ class CausalLanguageModelling(Objective):
         Where padding or another document follows there is no label. Nothing is random here.
         """
         ids = batch["input_ids"]
-        whole: Tensor = batch.get("labels", ids)
-        labels = whole[:, 1:]
+        learned = batch.get("labels")
+        labels: Tensor = (ids if learned is None else learned)[:, 1:]
         shifted = {**batch, "input_ids": ids[:, :-1]}
         mask = batch.get("attention_mask")
         if mask is not None:

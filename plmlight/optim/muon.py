@@ -27,6 +27,10 @@ class Muon(OptimizerFactory):
         betas: AdamW's.
         eps: AdamW's.
         decay_embeddings: whether embeddings and vocabulary projections decay.
+        relative: let ``lr`` be relative to the size of each matrix, the root mean square of its elements, as Adafactor
+            does (Shazeer and Stern 2018, arXiv:1804.04235, section 8), with which T5 was trained: its queries begin
+            much smaller than its other matrices, as its attention has no scale. Then ``lr`` is about 0.05, and
+            ``adamw_lr`` must be given.
         layer_decay: what both learning rates are multiplied with from each layer to the one below; see `AdamW`.
 
     Raises:
@@ -45,9 +49,12 @@ class Muon(OptimizerFactory):
         eps: float = 1e-8,
         decay_embeddings: bool = True,
         layer_decay: float | None = None,
+        relative: bool = False,
     ) -> None:
         check_layer_decay(layer_decay)
-        self.layer_decay = layer_decay
+        if relative and adamw_lr is None:
+            raise ValueError("Muon: relative: lr is relative to the size of matrices, so give the rest its adamw_lr")
+        self.layer_decay, self.relative = layer_decay, relative
         self.lr, self.adamw_lr = lr, adamw_lr if adamw_lr is not None else lr
         self.weight_decay, self.momentum, self.match_rms = weight_decay, momentum, adjust_lr == "match_rms_adamw"
         self.split_packed, self.betas, self.eps, self.decay_embeddings = split_packed, betas, eps, decay_embeddings
@@ -68,7 +75,9 @@ class Muon(OptimizerFactory):
                 for parts, parameters in groups.items()
                 for group in by_rate(model, parameters, self.lr, self.layer_decay, parts=parts)
             ]
-            optimizers.append(Orthogonal(packed, self.lr, self.weight_decay, self.momentum, self.match_rms))
+            optimizers.append(
+                Orthogonal(packed, self.lr, self.weight_decay, self.momentum, self.match_rms, self.relative)
+            )
         if tables or vectors:
             decay = self.weight_decay if self.decay_embeddings else 0.0
             rest = [

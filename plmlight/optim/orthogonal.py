@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate
 
+SMALLEST = 1e-3
+"""The size below which a matrix is not taken for smaller (Shazeer and Stern 2018, arXiv:1804.04235, section 8)."""
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
@@ -54,6 +57,7 @@ class Orthogonal(torch.optim.Optimizer):
         match_rms: scale updates to the root mean square that AdamW's have, 0.2 (Liu et al. 2025, arXiv:2502.16982,
             section 2.2), so that they share one learning rate; else by the root of rows over columns where it is
             above 1.
+        relative: scale them by the root mean square of the matrix they change, too, or by 0.001 where it is less.
     """
 
     def __init__(
@@ -63,8 +67,10 @@ class Orthogonal(torch.optim.Optimizer):
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         match_rms: bool = True,
+        relative: bool = False,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "match_rms": match_rms, "parts": 1}
+        defaults["relative"] = relative
         super().__init__(params, defaults)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -94,7 +100,12 @@ class Orthogonal(torch.optim.Optimizer):
         update = grad.lerp(average, group["momentum"])
         full = update.full_tensor() if isinstance(update, DTensor) else update
         parts = group["parts"]
-        direction = orthogonalise(full.unflatten(0, (parts, -1))).flatten(0, 1).to(parameter.dtype)
+        direction = orthogonalise(full.unflatten(0, (parts, -1)))
+        if group["relative"]:
+            matrix = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+            sizes = matrix.unflatten(0, (parts, -1)).square().mean((1, 2), keepdim=True).sqrt()
+            direction = direction * sizes.clamp_min(SMALLEST)
+        direction = direction.flatten(0, 1).to(parameter.dtype)
         if isinstance(update, DTensor):
             replicated = DTensor.from_local(direction, update.device_mesh, [Replicate()] * update.device_mesh.ndim)
             direction = replicated.redistribute(placements=update.placements)

@@ -101,6 +101,27 @@ def test_packed_parts_are_orthogonalised_alone() -> None:
     torch.testing.assert_close(packed.detach(), torch.cat([p.detach() for p in single]))
 
 
+def test_relative_steps_are_as_large_as_the_parts_they_change() -> None:
+    torch.manual_seed(0)
+    sizes = (1.0, 0.01, 1e-6)
+    packed = nn.Parameter(torch.cat([torch.randn(8, 8) * size for size in sizes]))
+    grad = torch.randn(24, 8)
+
+    def step(relative: bool) -> Tensor:
+        start = nn.Parameter(packed.detach().clone())
+        start.grad = grad.clone()
+        Orthogonal([{"params": [start], "parts": 3}], lr=0.1, weight_decay=0.0, relative=relative).step()
+        change: Tensor = (start - packed).detach().unflatten(0, (3, 8))
+        return change
+
+    changes = zip(packed.detach().unflatten(0, (3, 8)), step(False), step(True), strict=True)
+    for part, absolute, relative in changes:
+        size = max(part.square().mean().sqrt().item(), 1e-3)
+        torch.testing.assert_close(relative, absolute * size, rtol=1e-2, atol=1e-6)
+    with pytest.raises(ValueError, match="give the rest its adamw_lr"):
+        Muon(relative=True)
+
+
 def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
     model = Tiny()
     optimizer = Muon(lr=0.01, adamw_lr=0.002)(model)
