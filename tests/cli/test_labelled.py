@@ -160,6 +160,7 @@ def test_predict_names_relations_and_where_one_cannot_be_found(quick: Path, caps
     far = json.dumps({"text": f"<e1>a</e1>{' b' * 50} <e2>c</e2>"}) + "\n"
     (quick / "far.jsonl").write_text(json.dumps({"text": text}) + "\n" + far)
     files = ["--data.files", "train.jsonl", "--data.validation_fraction", "0"]
+    assert task.tokenizer is not None
     markers = ["--data.markers", json.dumps([task.tokenizer.id_to_token(place) for place in (5, 6, 7, 8)])]
     words = ["--data", "RelationData", *files, *markers, "--data.predict_files"]
     (found,) = predicted(quick / "r.ckpt", *words, "asked.jsonl")
