@@ -61,9 +61,12 @@ from .objectives import TranslationLanguageModelling as TranslationLanguageModel
 from .objectives import TripletLoss as TripletLoss
 from .objectives import WholeWordMasking as WholeWordMasking
 from .tasks import CausalLM as CausalLM
+from .tasks import Distillation as Distillation
 from .tasks import MaskedLM as MaskedLM
+from .tasks import MaskedWords as MaskedWords
 from .tasks import MultiLabel as MultiLabel
 from .tasks import PermutationLM as PermutationLM
+from .tasks import PseudoLabels as PseudoLabels
 from .tasks import QuestionAnswering as QuestionAnswering
 from .tasks import RelationExtraction as RelationExtraction
 from .tasks import Regression as Regression

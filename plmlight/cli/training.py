@@ -36,8 +36,9 @@ from plmlight.cli.seeds import report, split_seeds
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
+from plmlight.loading import load
 from plmlight.nn.counting import Counted, cannot_go_on
-from plmlight.tasks import ScoredTask, Task, task_from_checkpoint
+from plmlight.tasks import Distillation, ScoredTask, Task, task_from_checkpoint
 from plmlight.text import replace_file
 
 DESCRIPTIONS = {
@@ -222,7 +223,8 @@ class TrainingCLI(LightningCLI):
             self.model.use_token_counts(counts)
         counts = getattr(self.datamodule, "label_counts", None) if hasattr(self.model, "use_label_counts") else None
         if self.rebuilt is None and counts is not None:
-            self.model.use_label_counts(counts, len(self.datamodule.examples["fit"]))
+            labelled = sum(example.label is not None for example in self.datamodule.examples["fit"])
+            self.model.use_label_counts(counts, labelled)
         labels = getattr(self.datamodule, "labels", None)
         if self.rebuilt is not None and labels is not None and labels != getattr(self.model, "labels", labels):
             raise ValueError(f"the data's labels are {labels}, the checkpoint's {self.model.labels}: leave them out")
@@ -269,6 +271,7 @@ class TrainingCLI(LightningCLI):
             path = None
         elif path is not None and path not in ("last", "best", "hpc", "registry"):
             self._check_fits(path)
+        self._open_teachers()
         new = self._new_folders()
         try:
             method = getattr(self.trainer, self.command)
@@ -288,6 +291,12 @@ class TrainingCLI(LightningCLI):
             elif self.command == "predict":
                 self._write_predictions(result or [])
         return 0
+
+    def _open_teachers(self) -> None:
+        """Opens the models that are learned from, of whatever kind they are."""
+        for part in getattr(self.model, "auxiliaries", ()) if self.command == "fit" else ():
+            if isinstance(part, Distillation):
+                part.use_teacher(load(part.teacher))
 
     def _new_folders(self) -> list[Path]:
         """The folders that logs will make, the innermost first: a run that cannot begin leaves none of them."""

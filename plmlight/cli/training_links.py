@@ -17,6 +17,7 @@ from plmlight.nn import build
 from plmlight.nn.counting import Counted
 from plmlight.objectives import Objective, SentencePairObjective
 from plmlight.tasks import (
+    Distillation,
     Problem,
     QuestionAnswering,
     RelationExtraction,
@@ -91,14 +92,23 @@ def link_data(config: Namespace, task: Task | None) -> None:
 
 
 def _link_tokenizer(config: Namespace) -> None:
-    """Lets the data read text as the folder's model did that the network comes from, where nothing else was given."""
+    """Lets the data read text as the model that the network comes from, or a teacher, where nothing else was given."""
     data, network = config.data.init_args, _arguments(config.get("model"), "network")
     folder = None if network is None or "vocab_size" in network else network.get("folder")
+    folder = folder if folder is not None else _teacher(config)
     if folder is None or "tokenizer" not in data or data.tokenizer is not None:
         return
     tokenizer = _tokenizer_at(fetch(folder))
     if tokenizer is not None:
         data.tokenizer = _written(tokenizer)
+
+
+def _teacher(config: Namespace) -> str | None:
+    """Where the model is that the task learns from beside its labels."""
+    model = config.get("model")
+    parts = (model.init_args.get("auxiliary") or []) if model is not None and "init_args" in model else []
+    teachers = [part.init_args.teacher for part in parts if locate(part.class_path) is Distillation]
+    return str(teachers[0]) if teachers else None
 
 
 def _link_problem(config: Namespace, task: Task | None) -> None:

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from plmlight.data.cache import cache_root
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
 from plmlight.data.labelled_examples import Label, LabelledExample, LabelReader, found_names, known_label, label_names
+from plmlight.heads.cross_entropy import IGNORED
 from plmlight.text import replace_file
 
 OnError = Literal["stop", "skip"]
@@ -29,7 +30,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
     """One text or two, with what is said of them.
 
     Args:
-        names: as in `LabelledData`.
+        names: as in `LabelledData`, and by ``unlabelled`` texts without a label that are trained on too.
         reader: reads files.
         labels: the names of the classes, or a file with one a line; by default those of the examples to train on.
         stride: tokens that the windows of a long text share; None cuts it.
@@ -65,7 +66,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
         cache_folder: str | None,
     ) -> None:
         super().__init__(
-            {stage: files for stage, files in names.items() if stage != "predict"},
+            {stage: files for stage, files in names.items() if stage not in ("predict", "unlabelled")},
             validation_fraction,
             folds,
             fold,
@@ -79,7 +80,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
         if stride is not None and stride < 0:
             raise ValueError(f"stride {stride}: windows share at least 0 tokens; leave it out to cut long texts")
         self._reader, self.stride, self.problem = reader, stride, reader.problem
-        self._unlabelled = names["predict"]
+        self._to_predict, self._unlabelled = names["predict"], names.get("unlabelled")
         self._kept = cache_root(cache_folder) / "skipped"
         self._given = label_names(labels)
         self.labels: list[str] = []
@@ -115,13 +116,18 @@ class ClassifiedData(LabelledData[LabelledExample]):
         return None if isinstance(example.label, float) else example.label
 
     def _settle(self) -> None:
-        if self._unlabelled:
-            self.examples["predict"] = self._some(self._reader.read(self._unlabelled, labelled=False), self._unlabelled)
+        if self._to_predict:
+            self.examples["predict"] = self._without_labels(self._to_predict)
         if self.problem == "regression":
             self.labels = self._given or [str(self._reader.label)]
         else:
             self._settle_names()
+        if self._unlabelled:
+            self.examples["fit"] = [*self.examples["fit"], *self._without_labels(self._unlabelled)]
         self._say_skipped()
+
+    def _without_labels(self, files: Files) -> list[LabelledExample]:
+        return self._some(self._reader.read(files, labelled=False), files)
 
     def _settle_names(self) -> None:
         """Finds the names of the classes, and gives each example its label by them."""
@@ -180,21 +186,26 @@ class ClassifiedData(LabelledData[LabelledExample]):
             if not encoding.ids:
                 raise ValueError(f"{example.where}: the text has no tokens")
             windows = [encoding, *(encoding.overflowing if self.stride is not None else [])]
-            rows += [self._row(example, window, number) for window in windows]
+            rows += [self._row(example, window, number, stage) for window in windows]
         self._say_truncated(stage, sum(bool(encoding.overflowing) for encoding in found), len(found), len(rows))
         return rows
 
-    def _row(self, example: LabelledExample, window: Encoding, number: int) -> Row:
+    def _row(self, example: LabelledExample, window: Encoding, number: int, stage: Stage) -> Row:
         row: Row = {"input_ids": window.ids, "token_type_ids": window.type_ids}
         if self.stride is not None:
             row = {**row, "example_ids": number}
         if example.label is None:
-            return row
+            return row if stage == "predict" else {**row, "labels": self._no_label()}
         if isinstance(example.label, float):
             return {**row, "labels": example.label}
         if isinstance(example.label, tuple):
             return {**row, "labels": np.array([int(name in example.label) for name in self.labels], dtype=np.int64)}
         return {**row, "labels": self.labels.index(example.label)}
+
+    def _no_label(self) -> Any:
+        if self.problem == "regression":
+            return float("nan")
+        return np.full(len(self.labels), IGNORED) if self.problem == "multi-label" else IGNORED
 
     def _say_truncated(self, stage: Stage, longer: int, texts: int, rows: int) -> None:
         self.truncated[stage] = (0 if self.stride is not None else longer, texts)

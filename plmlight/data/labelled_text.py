@@ -37,6 +37,8 @@ class LabelledText(ClassifiedData):
         fold: which one, from 0.
         test_files: to test on.
         predict_files: to predict on; they need no labels.
+        unlabelled_files: to train on beside ``files``, without labels, in the same batches: for what is learned beside
+            the labels (``auxiliary`` of `TextClassification`).
         max_length: tokens of a text at most, special ones included; what is longer is cut. From the command line it is
             the network's.
         stride: read a text that is longer in windows, which share so many tokens with the one before; None cuts it.
@@ -72,6 +74,7 @@ class LabelledText(ClassifiedData):
         fold: int = 0,
         test_files: str | list[str] | None = None,
         predict_files: str | list[str] | None = None,
+        unlabelled_files: str | list[str] | None = None,
         max_length: int | None = None,
         stride: int | None = None,
         batch_size: int = 32,
@@ -81,7 +84,13 @@ class LabelledText(ClassifiedData):
         cache_folder: str | None = None,
     ) -> None:
         super().__init__(
-            {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files},
+            {
+                "fit": files,
+                "validate": validation_files,
+                "test": test_files,
+                "predict": predict_files,
+                "unlabelled": unlabelled_files,
+            },
             LabelReader(
                 (text_field,), label_field, problem, label_separator, file_format, encoding, on_error == "skip"
             ),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from plmlight.heads.lm import LMHead
-from plmlight.nn import initialise
+from plmlight.nn import Encoder, initialise
 from plmlight.nn.feed_forward import activation_function
 
 
@@ -41,3 +41,22 @@ class MaskedLMHead(LMHead):
         """The layer: [..., D] to [..., E]."""
         out: Tensor = self.norm(self.activation(self.transform(hidden)))
         return out
+
+
+def masked_head(network: Encoder, tie: bool = True) -> LMHead:
+    """The head that names an encoder's hidden tokens, as its architecture has it.
+
+    Args:
+        network: the encoder.
+        tie: whether the projection is the token embedding's table (Press and Wolf 2017, arXiv:1608.05859).
+
+    Returns:
+        With a layer of its own or without.
+    """
+    table = network.token_embedding.weight
+    shared = table if tie else None
+    if not network.head_transform:
+        return LMHead(table.shape[1], network.vocab_size, bias=True, weight=shared)
+    return MaskedLMHead(
+        network.d_model, network.vocab_size, table.shape[1], network.activation, network.norm_eps, shared
+    )

@@ -1,3 +1,4 @@
+from plmlight.tasks.auxiliary import Auxiliary, Distillation, MaskedWords, PseudoLabels
 from plmlight.tasks.base import Task
 from plmlight.tasks.carrying import Carried
 from plmlight.tasks.causal_lm import CausalLM
@@ -17,13 +18,17 @@ from plmlight.tasks.token_classification import TokenClassification
 from plmlight.tasks.word_vectors import WordVectorModel
 
 __all__ = [
+    "Auxiliary",
     "Carried",
     "CausalLM",
+    "Distillation",
     "LabelledTask",
     "MaskedLM",
+    "MaskedWords",
     "MultiLabel",
     "PermutationLM",
     "Problem",
+    "PseudoLabels",
     "QuestionAnswering",
     "RelationExtraction",
     "ScoredTask",

@@ -206,6 +206,8 @@ class Task(Configured, pl.LightningModule):
         if (self.trainer.global_step + 1) % every == 0:
             metrics = self.summarise(self.train_sums.take(group))
             self.log("train_loss", metrics["loss"], prog_bar=True)
+            for name in (name for name in metrics if name.endswith("_loss")):
+                self.log(f"train_{name}", metrics[name])
             self.log("lr", optimizer.param_groups[0]["lr"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from plmlight.adapters import Adapter
-from plmlight.heads import LMHead, MaskedLMHead, PairHead
+from plmlight.heads import PairHead, masked_head
 from plmlight.metrics import perplexity
 from plmlight.nn import Encoder
 from plmlight.objectives import (
@@ -56,15 +56,7 @@ class MaskedLM(Task):
         super().__init__(network, optimizer, schedule, seed, adapter)
         self.objective = objective if objective is not None else self.default_objective()
         self.pair_objective = pair_objective
-        table = network.token_embedding.weight
-        shared = table if tie_head else None
-        self.head = (
-            MaskedLMHead(
-                network.d_model, network.vocab_size, table.shape[1], network.activation, network.norm_eps, shared
-            )
-            if network.head_transform
-            else LMHead(table.shape[1], network.vocab_size, bias=True, weight=shared)
-        )
+        self.head = masked_head(network, tie_head)
         self.pair_head = PairHead(network.d_model, last=network.cls_last) if pair_objective is not None else None
 
     def forward(

@@ -54,6 +54,10 @@ class Problem(Configured, nn.Module, ABC):
         """The loss of a batch, a sum and its count: logits [B, L], labels as the data gives them; -100 is none."""
 
     @abstractmethod
+    def distance(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """How far answers are from a teacher's (see `plmlight.tasks.auxiliary.Distillation`): both [B, L], then [B]."""
+
+    @abstractmethod
     def scores(self, logits: Tensor) -> Tensor:
         """What is said of each output [B, L]: a probability, or the number itself."""
 
@@ -162,6 +166,11 @@ class SingleLabel(Problem):
             known = known * weights[labels.clamp_min(0)]
         return total, known.sum()
 
+    def distance(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """Kullback and Leibler's divergence from the teacher's classes, times the temperature's square."""
+        mine, theirs = ((values.float() / temperature).log_softmax(-1) for values in (logits, taught))
+        return F.kl_div(mine, theirs, reduction="none", log_target=True).sum(-1) * temperature**2
+
     def scores(self, logits: Tensor) -> Tensor:
         """Softmax."""
         return logits.float().softmax(-1)
@@ -230,6 +239,13 @@ class MultiLabel(Problem):
         )
         return (each * known).sum(), known.sum()
 
+    def distance(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """The mean divergence of labels that are there or not, times the temperature's square."""
+        mine, theirs = (values.float() / temperature for values in (logits, taught))
+        each = F.binary_cross_entropy_with_logits(mine, theirs.sigmoid(), reduction="none")
+        least = F.binary_cross_entropy_with_logits(theirs, theirs.sigmoid(), reduction="none")
+        return (each - least).mean(-1) * temperature**2
+
     def scores(self, logits: Tensor) -> Tensor:
         """Sigmoid."""
         return logits.float().sigmoid()
@@ -259,6 +275,10 @@ class Regression(Problem):
         known = ~labels.isnan()
         each = (logits.float()[:, 0] - labels.nan_to_num()).square() * known
         return each.sum(), known.sum().float()
+
+    def distance(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """The squared difference; there is no temperature."""
+        return (logits.float() - taught.float())[:, 0].square()
 
     def scores(self, logits: Tensor) -> Tensor:
         """The number."""

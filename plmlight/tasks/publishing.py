@@ -36,7 +36,8 @@ def publish(
         )
     own = {id(parameter) for parameter in task.network.parameters()}
     state = task.state_dict(keep_vars=True)
-    heads = {k: v.detach() for k, v in state.items() if not k.startswith(("network.", "problem.")) and id(v) not in own}
+    besides = ("network.", "problem.", "auxiliaries.")
+    heads = {k: v.detach() for k, v in state.items() if not k.startswith(besides) and id(v) not in own}
     name = published_as or type(task).__name__
     form: TextForm | None = getattr(task, "text_form", None)
     write_folder(

@@ -1,21 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from plmlight.adapters import Adapter
 from plmlight.heads import ClassificationHead, Pooler
 from plmlight.interop import label_settings
 from plmlight.metrics.classification import on_all
 from plmlight.nn import Decoder, Encoder, Network
-from plmlight.objectives import Batch
+from plmlight.objectives import Batch, KeyedRandom
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.analyses import samples_of
+from plmlight.tasks.auxiliary import Auxiliary
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.problems import Problem, SingleLabel
 from plmlight.tasks.publishing import publish
@@ -44,6 +45,7 @@ class TextClassification(LabelledTask):
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of random choices.
         adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
+        auxiliary: what is learned beside the labels: `Distillation`, `PseudoLabels`, `MaskedWords`; nothing by default.
 
     Raises:
         ValueError: for a network that cannot read, labels that do not suit the problem, or a stride below 0.
@@ -64,6 +66,7 @@ class TextClassification(LabelledTask):
         schedule: Schedule | None = None,
         seed: int = 0,
         adapter: Adapter | None = None,
+        auxiliary: list[Auxiliary] | None = None,
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "TextClassification")
@@ -77,6 +80,9 @@ class TextClassification(LabelledTask):
         self.pooler = Pooler(width, last=last or decodes) if pooling == "pooler" else None
         # published classifiers over decoders have no bias
         self.head = ClassificationHead(width, len(labels), head_dropout, bias=not decodes)
+        self.auxiliaries: Iterable[Auxiliary] = nn.ModuleList(auxiliary or [])  # type: ignore[assignment]
+        for each in self.auxiliaries:
+            each.begin(self)
 
     def forward(
         self,
@@ -136,9 +142,27 @@ class TextClassification(LabelledTask):
             raise ValueError(f"there are counts of {len(counts)} classes, but the task has {len(self.labels)}")
         self.problem.use_label_counts(counts, examples)
 
+    def setup(self, stage: str) -> None:
+        """Looks whether all is there, before anything is done."""
+        super().setup(stage)
+        if stage == "fit":
+            for each in self.auxiliaries:
+                each.setup(self)
+
+    def prepare(self, batch: Batch, rng: KeyedRandom) -> Batch:
+        """Lets what is learned beside the labels add to a batch to train on."""
+        if self.training:
+            for each in self.auxiliaries:
+                batch = each.prepare(batch, rng)
+        return batch
+
     def loss(self, outputs: dict[str, Tensor], batch: Batch) -> Parts:
-        """The problem's, over the examples that have a label."""
-        return {"loss": self.problem.loss(outputs["logits"], batch["labels"])}
+        """The problem's, over the examples that have a label; in training also what is learned beside them."""
+        parts = {"loss": self.problem.loss(outputs["logits"], batch["labels"])}
+        if self.training:
+            for each in self.auxiliaries:
+                parts |= each.loss(self, outputs, batch)
+        return parts
 
     def find(self, outputs: dict[str, Tensor], batch: Batch) -> Mapping[str, Tensor | Sequence[Any]]:
         """What is said of each class, the label, and of which text this is a window."""

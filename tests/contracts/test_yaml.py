@@ -87,7 +87,10 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     words += ["--data" if path.parent.name == "data" else "--config", str(path)]
     given = content.get("data", {}).get("init_args", {})
     words += [
-        word for name in ("validation_files", "test_files") if name in given for word in (f"--data.{name}", "null")
+        word
+        for name in ("validation_files", "test_files", "unlabelled_files")
+        if name in given
+        for word in (f"--data.{name}", "null")
     ]
     pretrained(content, "".join(lines))
     data = content.get("data", {}).get("class_path")
@@ -106,6 +109,12 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         (tmp_path / "instructions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in instructions))
     elif data == "LabelledText":
         words += ["--data.files", classified(tmp_path, given)]
+    elif data == "TaggedText":
+        sentence = "".join(
+            f"{word} {tag}\n" for word, tag in zip("Line is two".split(), ("S-A", "O", "O"), strict=True)
+        )
+        (tmp_path / "tagged.txt").write_text(f"{sentence}\n" * 20)
+        words += ["--data.files", "tagged.txt"]
     elif data != "TaskMixture":
         files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
         words += ["--data.files", written(tmp_path, lines, files, given) if data == "ParallelCorpus" else "text.txt"]
@@ -155,7 +164,9 @@ def text_pairs(folder: Path, given: dict[str, Any]) -> str:
 
 
 def pretrained(content: Any, text: str) -> None:
-    """Makes the folders that networks start from, wherever a configuration names one."""
+    """Makes the folders that networks start from or are taught by, wherever a configuration names one."""
+    for value in content if isinstance(content, list) else []:
+        pretrained(value, text)
     if not isinstance(content, dict):
         return
     if content.get("class_path") == "plmlight.BERT.from_pretrained":
@@ -166,6 +177,10 @@ def pretrained(content: Any, text: str) -> None:
         tokenizer = train_tokenizer([text], "byte-bpe", 300)
         gpt = plmlight.GPT(vocabulary_size(tokenizer), d_model=16, num_layers=1, num_heads=2)
         publish(plmlight.CausalLM(network=gpt), tokenizer, content["init_args"]["folder"])
+    elif content.get("class_path") == "Distillation":
+        tokenizer = train_tokenizer([text], "wordpiece", 200)
+        bert = plmlight.BERT(vocabulary_size(tokenizer), d_model=16, num_layers=1, num_heads=2)
+        publish(plmlight.MaskedLM(network=bert), tokenizer, content["init_args"]["teacher"])
     for value in content.values():
         pretrained(value, text)
 
