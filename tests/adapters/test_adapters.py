@@ -10,7 +10,14 @@ from plmlight import BERT, GPT, LSTMLM, T5, CausalLM, LoRA, MaskedLM, PrefixTuni
 from plmlight.adapters import Adapter
 from plmlight.loading import write_checkpoint
 from plmlight.nn import LowRankLinear, Network, merge_low_rank
-from plmlight.tasks import TextClassification, task_from_checkpoint
+from plmlight.tasks import (
+    LabelledTask,
+    QuestionAnswering,
+    RelationExtraction,
+    TextClassification,
+    TokenClassification,
+    task_from_checkpoint,
+)
 
 V = 61
 
@@ -110,6 +117,32 @@ def test_only_the_adapter_and_the_head_are_trained(adapter: Adapter) -> None:
     optimiser = task.optimizer(task)
     held = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
     assert held == {id(parameter) for parameter in task.parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda adapter: QuestionAnswering(bert(), adapter=adapter),
+        lambda adapter: RelationExtraction(bert(), ["a", "b"], [3, 4, 5, 6], pooling="mean", adapter=adapter),
+        lambda adapter: TokenClassification(bert(), ["O", "B-x", "I-x"], adapter=adapter),
+    ],
+    ids=["answers", "relations", "tags"],
+)
+def test_tasks_with_labels_train_the_adapter_and_their_heads(make: Any, tmp_path: Path) -> None:
+    task: LabelledTask = make(LoRA(rank=2))
+    before = {name: parameter.detach().clone() for name, parameter in task.named_parameters()}
+    optimiser = task.optimizer(task)
+    for _ in range(2):  # A has no gradient while B is nothing
+        optimiser.zero_grad()
+        sum((values - 1).square().mean() for values in task(ids()).values()).backward()
+        optimiser.step()
+    changed = {name for name, parameter in task.named_parameters() if not torch.equal(parameter, before[name])}
+    assert changed == {name for name in before if name.startswith("head.") or "low_rank" in name}
+    write_checkpoint(task.eval(), tmp_path / "x.ckpt")
+    again = task_from_checkpoint(tmp_path / "x.ckpt")
+    assert isinstance(again.adapter, LoRA)
+    for name, values in task(ids()).items():
+        assert torch.equal(again(ids())[name], values)
 
 
 def test_query_and_value_alone_differ_by_default() -> None:
