@@ -68,8 +68,8 @@ from .tasks import MultiLabel as MultiLabel
 from .tasks import PermutationLM as PermutationLM
 from .tasks import PseudoLabels as PseudoLabels
 from .tasks import QuestionAnswering as QuestionAnswering
-from .tasks import RelationExtraction as RelationExtraction
 from .tasks import Regression as Regression
+from .tasks import RelationExtraction as RelationExtraction
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SingleLabel as SingleLabel

@@ -161,12 +161,6 @@ class TrainingCLI(LightningCLI):
         )
         parser.link_arguments(
             "data",
-            "model.init_args.unit",
-            compute_fn=lambda data: getattr(data, "unit", None),
-            apply_on="instantiate",
-        )
-        parser.link_arguments(
-            "data",
             "model.init_args.max_length",
             compute_fn=lambda data: getattr(data, "max_length", None),
             apply_on="instantiate",
@@ -175,6 +169,12 @@ class TrainingCLI(LightningCLI):
             "data",
             "model.init_args.markers",
             compute_fn=lambda data: getattr(data, "markers", None),
+            apply_on="instantiate",
+        )
+        parser.link_arguments(
+            "data",
+            "model.init_args.unit",
+            compute_fn=lambda data: getattr(data, "unit", None),
             apply_on="instantiate",
         )
 

@@ -10,8 +10,8 @@ from .labelled_text import LabelledText as LabelledText
 from .loader import EvaluationLoader as EvaluationLoader
 from .loader import TrainingLoader as TrainingLoader
 from .parallel_corpus import ParallelCorpus as ParallelCorpus
-from .sentences import split_sentences as split_sentences
 from .relation_data import RelationData as RelationData
+from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards
 from .squad_data import SquadData as SquadData
 from .stream_loader import StreamEvaluationLoader as StreamEvaluationLoader

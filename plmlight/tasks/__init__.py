@@ -3,7 +3,7 @@ from plmlight.tasks.base import Task
 from plmlight.tasks.carrying import Carried
 from plmlight.tasks.causal_lm import CausalLM
 from plmlight.tasks.checkpoint import task_from_checkpoint
-from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel
+from plmlight.tasks.encoding import TorchEmbeddingModel, TorchMaskedModel, TorchOutputModel
 from plmlight.tasks.generation import TorchLanguageModel, TorchSequenceModel
 from plmlight.tasks.labelled import LabelledTask, ScoredTask
 from plmlight.tasks.masked_lm import MaskedLM
@@ -30,9 +30,9 @@ __all__ = [
     "Problem",
     "PseudoLabels",
     "QuestionAnswering",
+    "Regression",
     "RelationExtraction",
     "ScoredTask",
-    "Regression",
     "SentenceEmbedding",
     "Seq2Seq",
     "SingleLabel",
@@ -43,6 +43,7 @@ __all__ = [
     "TorchEmbeddingModel",
     "TorchLanguageModel",
     "TorchMaskedModel",
+    "TorchOutputModel",
     "TorchSequenceModel",
     "WordVectorModel",
     "task_from_checkpoint",

@@ -153,10 +153,13 @@ class TokenClassification(LabelledTask):
         return {"tags": tags, "gold": gold, "example_ids": examples, "first_words": firsts}
 
     def score(self, found: Found) -> dict[str, float]:
-        """``accuracy`` of words; in a scheme ``precision``, ``recall`` and ``f1`` of spans, of all and of each kind."""
+        """In a scheme ``f1``, ``precision`` and ``recall`` of spans, of all and of each kind; ``accuracy`` of words."""
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
-        scores = {"accuracy": tag_accuracy(gold, tags)}
-        return scores if self.scheme == "none" else scores | tag_counts(gold, tags, self.scheme).scores()
+        accuracy = {"accuracy": tag_accuracy(gold, tags)}
+        if self.scheme == "none":
+            return accuracy
+        spans = tag_counts(gold, tags, self.scheme).scores()
+        return {"f1": spans["f1"], **spans, **accuracy}
 
     def analyse(self, found: Found) -> Analysis:
         """Each kind of span, each tag, confusions, and the sentences with the most wrong tags."""

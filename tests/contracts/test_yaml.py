@@ -110,9 +110,7 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     elif data == "LabelledText":
         words += ["--data.files", classified(tmp_path, given)]
     elif data == "TaggedText":
-        sentence = "".join(
-            f"{word} {tag}\n" for word, tag in zip("Line is two".split(), ("S-A", "O", "O"), strict=True)
-        )
+        sentence = "".join(f"{word} {tag}\n" for word, tag in zip("XYZ", ("S-A", "O", "O"), strict=True))
         (tmp_path / "tagged.txt").write_text(f"{sentence}\n" * 20)
         words += ["--data.files", "tagged.txt"]
     elif data != "TaskMixture":
