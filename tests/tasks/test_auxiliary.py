@@ -202,6 +202,7 @@ def test_hidden_tokens_are_found_as_a_masked_language_model_finds_them() -> None
     task = shaken(classifier(part)).train()
     part.setup(task)
     texts = batch(task, [0, IGNORED, 1, 2, IGNORED])
+    assert isinstance(task.network, BERT)
     model = MaskedLM(task.network)
     model.head = part.head
     model.tokenizer = task.tokenizer
