@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from plmlight.text import replace_file
 
 CONFIDENCE = 0.95
@@ -47,21 +45,6 @@ def split_seeds(argv: Sequence[str]) -> tuple[list[int], list[str]]:
     return [int(part) for part in parts], words
 
 
-def quantile(probability: float, freedom: int) -> float:
-    """A quantile of Student's t distribution, to about six digits.
-
-    With x = sqrt(n) tan(a) the density of n degrees of freedom becomes one in proportion to cos(a) ** (n - 1).
-
-    Args:
-        probability: between 0 and 1.
-        freedom: degrees of freedom, from 1.
-    """
-    middles = (np.arange(1 << 20) + 0.5) / (1 << 20) * math.pi - math.pi / 2
-    share = np.cumsum(np.cos(middles) ** (freedom - 1))
-    angle = float(np.interp(probability, share / share[-1], middles + math.pi / 2 / (1 << 20)))
-    return math.sqrt(freedom) * math.tan(angle)
-
-
 def summary(metrics: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """What several seeds say together.
 
@@ -72,6 +55,8 @@ def summary(metrics: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, A
         Of each metric that all have: ``values`` in the order of the seeds, ``mean``, ``deviation`` (of a sample), and
         the ends of a 95 % interval of the mean (Student's t), ``low`` and ``high``; None where there is one seed.
     """
+    from scipy import stats  # which takes a second to import, and is for those who ask for several seeds
+
     runs = list(metrics.values())
     found: dict[str, dict[str, Any]] = {}
     for name in (each for each in runs[0] if all(each in run for run in runs)):
@@ -79,7 +64,7 @@ def summary(metrics: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, A
         mean, deviation, low, high = statistics.fmean(values), None, None, None
         if len(values) > 1:
             deviation = statistics.stdev(values)
-            reach = quantile((1 + CONFIDENCE) / 2, len(values) - 1) * deviation / math.sqrt(len(values))
+            reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
             low, high = mean - reach, mean + reach
         found[name] = {"values": values, "mean": mean, "deviation": deviation, "low": low, "high": high}
     return found

@@ -7,12 +7,7 @@ import pytest
 from scipy import stats
 
 from plmlight import cli
-from plmlight.cli.seeds import quantile, split_seeds, summary
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 4, 30])
-def test_quantiles_are_those_of_scipy(freedom: int) -> None:
-    assert quantile(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-5)
+from plmlight.cli.seeds import split_seeds, summary
 
 
 def test_seeds_are_taken_out_of_the_words() -> None:
