@@ -29,6 +29,9 @@ from plmlight.tasks import (
 )
 from plmlight.text import load_tokenizer, replace_file, tokenizer_hash, vocabulary_size
 
+TRAINED = ("tokenizer_kind", "tokenizer_vocab_size", "tokenizer_lowercase")
+"""What data is told of a tokenizer that it trains."""
+
 
 def check_links(config: Namespace) -> None:
     """Refuses a value for what is taken from the data's tokenizer: it would be ignored without a word.
@@ -98,6 +101,8 @@ def _link_tokenizer(config: Namespace) -> None:
     folder = folder if folder is not None else _teacher(config)
     if folder is None or "tokenizer" not in data or data.tokenizer is not None:
         return
+    if any(name in data and data[name] != _default(config.data.class_path, name) for name in TRAINED):
+        return  # a tokenizer of the data's own is asked for, which is refused where it does not fit
     tokenizer = _tokenizer_at(fetch(folder))
     if tokenizer is not None:
         data.tokenizer = _written(tokenizer)

@@ -375,3 +375,8 @@ def test_another_tokenizer_than_the_pretrained_ones_is_refused(
     (work / "corpus.txt").write_text("abc def\n" * 100)
     assert fit() == 2
     assert "the data's tokenizer is not that of folder" in capsys.readouterr().err
+
+
+def test_data_takes_the_tokenizer_of_the_folder_that_a_network_comes_from(work: Path, pretrained: str) -> None:
+    (work / "corpus.txt").write_text("abc def\n" * 100)  # of which another one would be trained
+    assert fit("--data.tokenizer_kind", "byte-bpe") == 0, "no other tokenizer than the usual one was asked for"

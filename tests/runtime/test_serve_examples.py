@@ -4,6 +4,10 @@ import sys
 from pathlib import Path
 
 from plmlight import runtime
+from plmlight.export import export_bundle
+from plmlight.networks import BERT, BagOfVectors
+from plmlight.tasks import LabelledTask, QuestionAnswering, TokenClassification
+from tests.runtime.labelled import ready, small_classifier
 
 EXAMPLES = Path(__file__).parents[2] / "serve_examples"
 
@@ -62,3 +66,33 @@ def test_the_translate_example_runs(translating_bundle: Path, tmp_path: Path) ->
 def test_every_example_is_in_the_readme() -> None:
     readme = (EXAMPLES / "README.md").read_text()
     assert all(f"`{path.name}`" in readme for path in EXAMPLES.glob("*.py"))
+
+
+def exported(task: LabelledTask, folder: Path) -> Path:
+    assert export_bundle(task, None, folder / "bundle").passed
+    (folder / "in.txt").write_text("paris is the capital\n\nshe opened the door\n")
+    return folder / "bundle"
+
+
+def test_the_classify_example_runs(tmp_path: Path) -> None:
+    bundle = exported(small_classifier(BagOfVectors(101, d_model=24, max_length=37)), tmp_path)
+    first, second = map(json.loads, run("classify.py", bundle, tmp_path / "in.txt").splitlines())
+    assert (first["text"], second["text"]) == ("paris is the capital", "she opened the door")
+    assert first["label"] == runtime.load(bundle).classify([first["text"]])[0][0].label
+
+
+def test_the_tag_example_marks_every_word_that_is_tagged(tmp_path: Path) -> None:
+    bundle = exported(ready(TokenClassification(BagOfVectors(101, d_model=24, max_length=37), ["A", "B"])), tmp_path)
+    spans = runtime.load(bundle).tag(["paris is the capital"])[0]
+    printed = run("tag.py", bundle, tmp_path / "in.txt").splitlines()
+    assert printed[0] == " ".join(f"[{span.label} {span.text}]" for span in spans)
+    assert len(printed) == 2
+
+
+def test_the_answer_example_shows_what_stands_around(tmp_path: Path) -> None:
+    network = BERT(vocab_size=101, d_model=24, num_layers=1, num_heads=3, max_length=64)
+    bundle = exported(ready(QuestionAnswering(network, 48, 8)), tmp_path)
+    printed = run("answer.py", bundle, tmp_path / "in.txt", "the capital").splitlines()
+    (best,) = runtime.load(bundle).answer("the capital", (tmp_path / "in.txt").read_text())
+    assert printed[0] == "the capital"
+    assert printed[1].startswith(f"  {best.score:.3f}  {best.text}")
