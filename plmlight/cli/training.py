@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,36 +148,10 @@ class TrainingCLI(LightningCLI):
         network = "model.init_args.network.init_args"
         for name in ("vocab_size", "pad_token_id"):
             parser.link_arguments(f"data.{name}", f"{network}.{name}", apply_on="instantiate")
-        parser.link_arguments(
-            "data",
-            f"{network}.target_vocab_size",
-            compute_fn=lambda data: getattr(data, "target_vocab_size", None),
-            apply_on="instantiate",
-        )
-        parser.link_arguments(
-            "data",
-            "model.init_args.labels",
-            compute_fn=lambda data: getattr(data, "labels", None),
-            apply_on="instantiate",
-        )
-        parser.link_arguments(
-            "data",
-            "model.init_args.max_length",
-            compute_fn=lambda data: getattr(data, "max_length", None),
-            apply_on="instantiate",
-        )
-        parser.link_arguments(
-            "data",
-            "model.init_args.markers",
-            compute_fn=lambda data: getattr(data, "markers", None),
-            apply_on="instantiate",
-        )
-        parser.link_arguments(
-            "data",
-            "model.init_args.unit",
-            compute_fn=lambda data: getattr(data, "unit", None),
-            apply_on="instantiate",
-        )
+        model = "model.init_args"
+        targets = {"target_vocab_size": network, "labels": model, "max_length": model, "markers": model, "unit": model}
+        for name, owner in targets.items():  # of data that has them; a class without such an argument is left alone
+            parser.link_arguments("data", f"{owner}.{name}", compute_fn=_attribute(name), apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""
@@ -367,6 +342,11 @@ class TrainingCLI(LightningCLI):
         with replace_file(path, "w") as handle:
             handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         print(f"wrote {path}")
+
+
+def _attribute(name: str) -> Callable[[Any], Any]:
+    """Gives an object's attribute, None where it has none."""
+    return lambda owner: getattr(owner, name, None)
 
 
 def _quieten() -> None:
