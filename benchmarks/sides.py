@@ -17,11 +17,11 @@ from plmlight.cli.training import main as plmlight_command
 
 
 class Clock(pl.Callback):
-    """Notes when each step of `fit` ends and how many real tokens it had, and writes it down at the end.
+    """Notes when each step of `fit` ends and how many real tokens or rows it had, and writes it down at the end.
 
     Args:
         file: where to.
-        count: what counts: ``input_ids`` that are no padding, or ``labels``.
+        count: what counts: ``input_ids`` that are no padding, ``labels``, or ``rows``.
     """
 
     def __init__(self, file: str, count: str = "input_ids") -> None:
@@ -30,7 +30,9 @@ class Clock(pl.Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: dict[str, Tensor], index: int) -> None:
         mask = batch.get("attention_mask")
-        if self.count == "labels":
+        if self.count == "rows":
+            tokens = len(batch["input_ids"])
+        elif self.count == "labels":
             tokens = int((batch["labels"] >= 0).sum())
         else:
             tokens = batch["input_ids"].numel() if mask is None else int((mask != 0).sum())
@@ -84,8 +86,10 @@ def rate(noted: list[tuple[float, int]], skipped: int) -> float:
     return sum(tokens for _, tokens in noted[skipped:]) / (noted[-1][0] - noted[skipped - 1][0])
 
 
-def take_turns(script: str, sides: list[str], words: list[str], threads: int, rounds: int) -> None:
-    """Runs ``script --side SIDE WORDS``, which prints tokens/s as its last word, and prints the ratios of plmlight.
+def take_turns(
+    script: str, sides: list[str], words: list[str], threads: int, rounds: int, unit: str = "tokens/s"
+) -> None:
+    """Runs ``script --side SIDE WORDS``, whose last word is a number of units, and prints the ratios of plmlight.
 
     A ratio is the median over the rounds of the ratio within a round.
     """
@@ -101,6 +105,6 @@ def take_turns(script: str, sides: list[str], words: list[str], threads: int, ro
     for side, turns in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(rates["plmlight"], turns, strict=True)]
         print(
-            f"{side}: {statistics.median(turns):.0f} tokens/s, plmlight is {statistics.median(ratios):.3f} of it "
+            f"{side}: {statistics.median(turns):.0f} {unit}, plmlight is {statistics.median(ratios):.3f} of it "
             f"({min(ratios):.3f} to {max(ratios):.3f})"
         )
