@@ -172,9 +172,7 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
             print(f"  {model.parent.name}: retrieval nDCG@10 {searched(model, work, folder):.2f}", flush=True)
     _, answers = evaluated(checkpoints[0], test, row, folder)
     if name.startswith("xquad"):
-        print(
-            f"  F1 of the most frequent span {frequent_span(train, test):.2f}; offsets that are wrong {inexact(answers)}"
-        )
+        print(f"  F1 of the most frequent span {frequent_span(train, test):.2f}; {inexact(answers)} offsets are wrong")
     for recipe in ("cpu-fp32", "cpu-int8"):
         bundle = folder / recipe
         if not bundle.exists():
