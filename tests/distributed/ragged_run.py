@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 
-from plmlight.networks import GPT, Transformer
+from plmlight.networks import GPT, GloVe, Transformer
 from plmlight.objectives import SequenceToSequence
 from plmlight.optim import Constant, Muon, OptimizerFactory
-from plmlight.tasks import CausalLM, Seq2Seq, Task
+from plmlight.tasks import CausalLM, Seq2Seq, Task, WordVectorModel
 
 STEPS, ROWS = 3, 8
 END = 2
@@ -157,8 +157,47 @@ def run(
     }
 
 
+def word_pairs(rank: int) -> list[dict[str, Tensor]]:
+    """One batch of a rank's pairs of words and their counts."""
+    generator = torch.Generator().manual_seed(11 + rank)
+    ids = torch.randint(0, 19, (2, 40), generator=generator)
+    counts = 1 + 30 * torch.rand(40, generator=generator)
+    return [{"input_ids": ids[0], "context_ids": ids[1], "cooccurrences": counts, "sample_ids": torch.arange(40)}]
+
+
+def run_words(rank: int | None = None) -> dict[str, Tensor]:
+    """Takes one step with the pairs of one rank, or in each of two ranks with its own.
+
+    Returns:
+        The tables, and the sums of squares that the optimiser keeps for them.
+    """
+    torch.manual_seed(3)
+    task = WordVectorModel(GloVe(vocab_size=19, d_model=4))
+    task.use_token_counts(torch.ones(19, dtype=torch.int64))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=2 if rank is None else 1,
+        strategy="ddp" if rank is None else "auto",
+        max_steps=1,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    mine = word_pairs(trainer.global_rank if rank is None else rank)
+    trainer.fit(task, DataLoader(mine, batch_size=None))
+    optimizer = trainer.optimizers[0]
+    weights = {name: full(p) for name, p in task.named_parameters()}
+    kept = {f"{name}.{key}": full(v) for name, p in task.named_parameters() for key, v in optimizer.state[p].items()}
+    return weights | kept
+
+
 if __name__ == "__main__":
-    from tests.distributed.ragged_run import run  # so that the classes above have a name that a checkpoint can store
+    from tests.distributed.ragged_run import (
+        run,
+        run_words,
+    )  # so that the classes above have a name that a checkpoint can store
 
     results = {
         "plain": run(4, 1, sys.argv[1], save=Path(sys.argv[2]).with_name("saved.ckpt")),
@@ -167,5 +206,7 @@ if __name__ == "__main__":
         "muon": run(4, 1, sys.argv[1], muon=True),
         "seq2seq": run(2, 2, sys.argv[1], seq2seq=True),
     }
+    if sys.argv[1] == "ddp":
+        results["words"] = run_words()
     if torch.distributed.get_rank() == 0:
         torch.save(results, Path(sys.argv[2]))

@@ -98,3 +98,13 @@ def test_muon_is_the_same_on_two_ranks(two_ranks: dict[str, Any]) -> None:
     assert names
     for name in names:
         assert difference(two_ranks["muon"]["weights"][name], expected["weights"][name]) < 1e-4
+
+
+def test_word_vectors_of_two_ranks_are_the_mean_of_what_each_learned(two_ranks: dict[str, Any]) -> None:
+    if "words" not in two_ranks:
+        pytest.skip("tables of words are not cut into shards")
+    alone = [ragged_run.run_words(rank) for rank in (0, 1)]
+    assert len(alone[0]) == len(two_ranks["words"]) == 8
+    assert difference(alone[0]["network.input_table.weight"], alone[1]["network.input_table.weight"]) > 1e-3
+    for name, mean in two_ranks["words"].items():
+        assert torch.allclose(mean, (alone[0][name] + alone[1][name]) / 2, rtol=1e-6, atol=1e-7), name
