@@ -194,10 +194,8 @@ def run_words(rank: int | None = None) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    from tests.distributed.ragged_run import (
-        run,
-        run_words,
-    )  # so that the classes above have a name that a checkpoint can store
+    # By its name, so that the classes above have one that a checkpoint can store.
+    from tests.distributed.ragged_run import run, run_words
 
     results = {
         "plain": run(4, 1, sys.argv[1], save=Path(sys.argv[2]).with_name("saved.ckpt")),
