@@ -21,6 +21,7 @@ class Throughput(pl.Callback):
 
     Of a model that reads one text and writes another the tokens are those of both, padding included, and ``padding`` is
     of both; ``source_padding``, ``target_padding`` and ``target_tokens_per_second``, without padding, are logged too.
+    Of pairs of words and their counts a pair is a token.
 
     Nothing here waits for the device more often than the values are shown.
     """
@@ -52,7 +53,7 @@ class Throughput(pl.Callback):
         ids, target = batch["input_ids"], batch.get("decoder_input_ids")
         self._tokens += ids.numel()
         self._target_tokens += target.numel() if target is not None else 0
-        lengths = (ids.shape[1], 0 if target is None else target.shape[1])
+        lengths = (ids.shape[1] if ids.dim() > 1 else 1, 0 if target is None else target.shape[1])
         self._flops += ids.shape[0] * self._cost(pl_module, *lengths)
         mask = batch.get("attention_mask")
         if mask is not None:
