@@ -44,6 +44,16 @@ class TrainingParser(LightningArgumentParser, OneLineErrors):
         added: list[str] = super().add_function_arguments(function, *args, **kwargs)
         return added
 
+    def parse_args(self, args: Any = None, *more: Any, **named: Any) -> Any:
+        """Parses words.
+
+        jsonargparse 4.53 hands a null to an argument two classes deep (``--model.problem.class_weights null``) as the
+        word None, which is no null in YAML.
+        """
+        if isinstance(args, list) and len(args) == 1 and str(args[0]).endswith("=None"):
+            args = [f"{str(args[0]).removesuffix('None')}null"]
+        return super().parse_args(args, *more, **named)
+
     def explained(self, message: str) -> str:
         """A mistake as one line, with the nearest class for a wrong one."""
         return explain_class(message) or super().explained(message)

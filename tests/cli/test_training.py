@@ -192,6 +192,16 @@ def test_another_optimizer_brings_its_own_defaults(work: Path) -> None:
     assert checkpoint("runs/a/last.ckpt")["hyper_parameters"]["optimizer"]["init_args"]["lr"] == 3e-3
 
 
+def test_null_reaches_an_argument_two_classes_deep(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "TextClassification", "--model.problem", "SingleLabel"]
+    words += ["--model.problem.class_weights", "balanced", "--model.problem.class_weights", "null"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", *words, "--print_config"])
+    assert (
+        yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["problem"]["init_args"]["class_weights"] is None
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_killed_run_goes_on_bit_for_bit(work: Path, workers: str) -> None:
