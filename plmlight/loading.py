@@ -20,6 +20,7 @@ from plmlight.interop import (
     read_labels,
     read_pooling,
     read_prefixes,
+    read_tags,
 )
 from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
@@ -199,6 +200,8 @@ def _from_folder(folder: Path) -> Task:
         arguments |= read_pooling(folder, isinstance(imported.network, Encoder) and imported.network.cls_last)
     elif name == "TextClassification":
         arguments |= read_labels(folder)
+    elif name == "TokenClassification":
+        arguments |= read_tags(folder)
     task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
     fill(task, imported.heads, imported.names, str(folder))
     if isinstance(task, plmlight.tasks.Seq2Seq):

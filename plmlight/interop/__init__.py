@@ -7,7 +7,7 @@ from plmlight.interop.family import Architecture, Family, Rule
 from plmlight.interop.filling import fill, filled
 from plmlight.interop.folder import fetch
 from plmlight.interop.gpt import GPT2, OPENAI_GPT
-from plmlight.interop.labels import label_settings, read_labels
+from plmlight.interop.labels import label_settings, read_labels, read_tags, tag_settings
 from plmlight.interop.marian import MARIAN_FAMILY
 from plmlight.interop.pooling import pooling_files, read_pooling
 from plmlight.interop.pretrained import Pretrained, load_network, merged_weights, stored_arguments
@@ -57,7 +57,9 @@ __all__ = [
     "read_labels",
     "read_pooling",
     "read_prefixes",
+    "read_tags",
     "same",
     "stored_arguments",
+    "tag_settings",
     "write_folder",
 ]

@@ -11,6 +11,7 @@ from plmlight.interop.bert import (
     RENAMED,
     REQUIRED,
     SEGMENTS,
+    TOKEN_CLASSIFICATION,
     classification,
     settings,
 )
@@ -31,6 +32,7 @@ ALBERT_FAMILY = Family(
         "AlbertForMaskedLM": Architecture("MaskedLM", ("head",)),
         "AlbertForQuestionAnswering": QUESTION_ANSWERING,
         "AlbertForSequenceClassification": classification(),
+        "AlbertForTokenClassification": TOKEN_CLASSIFICATION,
         "AlbertModel": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
     },
     prefix="albert.",

@@ -30,6 +30,9 @@ EMBEDDINGS = (
 )
 POOLER = with_bias("pooler.dense", "pooler.dense")
 CLASSIFIER = with_bias("head.classifier", "classifier", outside=True)
+TOKEN_CLASSIFICATION = Architecture(
+    "TokenClassification", ("head.classifier.weight", "head.classifier.bias"), rules=CLASSIFIER
+)
 QUESTION_ANSWERING = Architecture(
     "QuestionAnswering",
     ("head.spans.weight", "head.spans.bias"),
@@ -99,6 +102,7 @@ BERT_FAMILY = Family(
         "BertForMaskedLM": Architecture("MaskedLM", ("head",)),
         "BertForQuestionAnswering": QUESTION_ANSWERING,
         "BertForSequenceClassification": classification(),
+        "BertForTokenClassification": TOKEN_CLASSIFICATION,
         "BertModel": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
     },
     prefix="bert.",

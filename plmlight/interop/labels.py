@@ -1,4 +1,4 @@
-"""What config.json says of a classifier beside its network: the names of its classes, and what is asked of them."""
+"""What config.json says of a classifier or tagger beside its network: the names of its classes, and what they are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _PROBLEMS = {
 _DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob")
 _LENGTHS = {"max_length": "max_text_length", "stride": "text_stride"}
 """Keys of our own: their ``max_length`` is that of what a model writes."""
+_TAGS = {"scheme": "tag_scheme", "unit": "tag_unit", "constrained": "constrained_tags"}
+"""Keys of our own, of taggers."""
 
 
 def read_labels(folder: Path) -> dict[str, Any]:
@@ -46,10 +48,25 @@ def read_labels(folder: Path) -> dict[str, Any]:
         "labels": labels,
         "problem": {"class_path": f"plmlight.{names[kind]}", "init_args": arguments},
     }
-    dropouts = [config[key] for key in _DROPOUTS if config.get(key) is not None]
-    if dropouts:
-        found["head_dropout"] = dropouts[0]
-    return found | {ours: config[theirs] for ours, theirs in _LENGTHS.items() if config.get(theirs) is not None}
+    return found | _dropout(config) | _ours(config, _LENGTHS)
+
+
+def read_tags(folder: Path) -> dict[str, Any]:
+    """The arguments of `TokenClassification` that a folder decides.
+
+    Args:
+        folder: holds config.json.
+
+    Returns:
+        ``labels``, ``constrained`` (not unless it says so: a published tagger gives each word its own best tag), and
+        ``head_dropout``, ``scheme`` and ``unit`` where they are there.
+
+    Raises:
+        ValueError: for names that are not those of tags 0, 1, ....
+    """
+    config = read_config(folder)
+    labels = _names(config, str(folder / CONFIG))
+    return {"labels": labels, "constrained": False} | _dropout(config) | _ours(config, _TAGS)
 
 
 def label_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: float) -> dict[str, Any]:
@@ -63,15 +80,41 @@ def label_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: flo
     Returns:
         The keys and their values, some of which are our own, which theirs leaves alone.
     """
-    told = {
+    told = _told(labels, dropout) | {"problem_type": _PROBLEMS[facts["problem"]][1]}
+    ours = {"thresholds": "thresholds", **_LENGTHS}
+    return told | {theirs: facts[name] for name, theirs in ours.items() if facts.get(name) is not None}
+
+
+def tag_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: float) -> dict[str, Any]:
+    """The keys of config.json that `read_tags` reads; see `label_settings`.
+
+    Args:
+        labels: the names of the tags.
+        facts: what the task says of itself.
+        dropout: of the head.
+
+    Returns:
+        The keys and their values.
+    """
+    return _told(labels, dropout) | {theirs: facts[name] for name, theirs in _TAGS.items()}
+
+
+def _told(labels: Sequence[str], dropout: float) -> dict[str, Any]:
+    return {
         "id2label": {str(number): name for number, name in enumerate(labels)},
         "label2id": {name: number for number, name in enumerate(labels)},
-        "problem_type": _PROBLEMS[facts["problem"]][1],
         "classifier_dropout": dropout,
         "classifier_dropout_prob": dropout,
     }
-    ours = {"thresholds": "thresholds", **_LENGTHS}
-    return told | {theirs: facts[name] for name, theirs in ours.items() if facts.get(name) is not None}
+
+
+def _dropout(config: Mapping[str, Any]) -> dict[str, Any]:
+    dropouts = [config[key] for key in _DROPOUTS if config.get(key) is not None]
+    return {"head_dropout": dropouts[0]} if dropouts else {}
+
+
+def _ours(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
 
 
 def _names(config: Mapping[str, Any], where: str) -> list[str]:

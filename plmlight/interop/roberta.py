@@ -14,6 +14,7 @@ from plmlight.interop.bert import (
     QUESTION_ANSWERING,
     RENAMED,
     REQUIRED,
+    TOKEN_CLASSIFICATION,
     classification,
     settings,
 )
@@ -55,6 +56,7 @@ def _family(model_type: str, name: str, vocab_size: int) -> Family:
                 *with_bias("pooler.dense", "classifier.dense", outside=True),
                 *with_bias("head.classifier", "classifier.out_proj", outside=True),
             ),
+            f"{name}ForTokenClassification": TOKEN_CLASSIFICATION,
             f"{name}Model": Architecture("SentenceEmbedding", optional={"pooler": {"pooler": True}}),
         },
         prefix="roberta.",

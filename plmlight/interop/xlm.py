@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plmlight.interop.bert import TOKEN_CLASSIFICATION
 from plmlight.interop.family import Architecture, Family, Rule, with_bias
 from plmlight.interop.setting import Setting, padding, same
 
@@ -43,6 +44,7 @@ XLM_FAMILY = Family(
                 "summary_activation": None,
             },
         ),
+        "XLMForTokenClassification": TOKEN_CLASSIFICATION,
         "XLMModel": Architecture("SentenceEmbedding"),
     },
     prefix="transformer.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.interop.bert import ACTIVATIONS
+from plmlight.interop.bert import ACTIVATIONS, TOKEN_CLASSIFICATION
 from plmlight.interop.family import Architecture, Family, Rule, with_bias
 from plmlight.interop.setting import Setting, choice, flag, padding, same, width
 
@@ -52,6 +52,7 @@ XLNET_FAMILY = Family(
             ),
             required={"summary_type": "last", "summary_use_proj": True, "summary_activation": "tanh"},
         ),
+        "XLNetForTokenClassification": TOKEN_CLASSIFICATION,
         "XLNetModel": Architecture("SentenceEmbedding"),
     },
     prefix="transformer.",

@@ -13,13 +13,15 @@ from plmlight.adapters import Adapter
 from plmlight.decoding.tagging import decided, stitched
 from plmlight.heads import ClassificationHead, LinearChainCRF
 from plmlight.heads.cross_entropy import IGNORED
-from plmlight.metrics.spans import tag_accuracy, tag_counts
+from plmlight.interop import tag_settings
+from plmlight.metrics.spans import SpanCounts, tag_accuracy, tag_counts
 from plmlight.nn import Network, TokensFirst
 from plmlight.objectives import Batch
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.analyses import of_tags, samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
+from plmlight.tasks.publishing import publish
 from plmlight.tasks.reading import check_reads, hidden_states, hidden_width
 from plmlight.text.tables import Analysis
 from plmlight.text.tagging import Scheme, scheme_of, transitions
@@ -156,16 +158,37 @@ class TokenClassification(LabelledTask):
         """In a scheme ``f1``, ``precision`` and ``recall`` of spans, of all and of each kind; ``accuracy`` of words."""
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
         accuracy = {"accuracy": tag_accuracy(gold, tags)}
-        if self.scheme == "none":
+        spans = self.count_spans(gold, tags)
+        if spans is None:
             return accuracy
-        spans = tag_counts(gold, tags, self.scheme).scores()
-        return {"f1": spans["f1"], **spans, **accuracy}
+        scores = spans.scores()
+        return {"f1": scores["f1"], **scores, **accuracy}
 
     def analyse(self, found: Found) -> Analysis:
         """Each kind of span, each tag, confusions, and the sentences with the most wrong tags."""
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
-        spans = None if self.scheme == "none" else tag_counts(gold, tags, self.scheme)
-        return of_tags(gold, tags, self.labels, spans, samples_of(found))
+        return of_tags(gold, tags, self.labels, self.count_spans(gold, tags), samples_of(found))
+
+    def count_spans(self, gold: Sequence[Sequence[str]], tags: Sequence[Sequence[str]]) -> SpanCounts | None:
+        """What is counted of the spans that tags mark; None where they mark none.
+
+        Args:
+            gold: the right tags of each sentence.
+            tags: those that were given.
+        """
+        return None if self.scheme == "none" else tag_counts(gold, tags, self.scheme)
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes network, head, names of the tags and tokenizer, as ``transformers`` opens them.
+
+        Args:
+            folder: made, or replaced if it holds nothing but such files.
+
+        Raises:
+            ValueError: when no Hugging Face family can express the task, its CRF for example; or the folder holds other
+                files.
+        """
+        publish(self, folder, settings=tag_settings(self.labels, self.facts(), self.head.dropout.p))
 
     def _sentences(self, found: Found, name: str) -> list[list[str]]:
         """The names of tags by sentence, out of those of its rows."""
