@@ -15,6 +15,7 @@ from .data import LabelledPairs as LabelledPairs
 from .data import LabelledText as LabelledText
 from .data import ParallelCorpus as ParallelCorpus
 from .data import RelationData as RelationData
+from .data import RoleData as RoleData
 from .data import SquadData as SquadData
 from .data import TaggedText as TaggedText
 from .data import TaskMixture as TaskMixture
@@ -70,6 +71,7 @@ from .tasks import PseudoLabels as PseudoLabels
 from .tasks import QuestionAnswering as QuestionAnswering
 from .tasks import Regression as Regression
 from .tasks import RelationExtraction as RelationExtraction
+from .tasks import SemanticRoleLabelling as SemanticRoleLabelling
 from .tasks import SentenceEmbedding as SentenceEmbedding
 from .tasks import Seq2Seq as Seq2Seq
 from .tasks import SingleLabel as SingleLabel

@@ -34,7 +34,8 @@ def main(command: str, argv: list[str]) -> int:
       likeliest ``{"token", "token_id", "score", "text"}``.
     - One that was trained on labels: of one text what a person reads; otherwise a JSON line a request: the request, and
       the answer of its task, as ``{"text", "label", "score", "scores"}``. A line of a JSON-lines file is a request as
-      it is: with ``"pair"``, ``"question"`` and ``"context"``, ... as the task needs; other keys are passed on.
+      it is: with ``"pair"``, ``"question"`` and ``"context"``, ``"predicate"``, ... as the task needs; other keys are
+      passed on. What a text is asked about is marked in it: ``She [gave] it away.``, ``<e1>Ann</e1> met <e2>Bob</e2>``.
     - One that embeds: on a terminal the beginning of each vector; otherwise a JSON line a text:
       ``{"text", "embedding"}``.
 
@@ -125,11 +126,16 @@ def _parser(command: str) -> OneLineErrors:
         "Run a bundle, a checkpoint, a Hugging Face folder or a hub id on text: continue it (causal language models), "
         "translate, summarise or answer it (models that read one text and write another), "
         "fill its masks, written as the tokenizer's own mask token such as [MASK] or <mask> (masked language models), "
-        "name its class, its tags or an answer in it (models that were trained on labels), "
+        "name its class, its tags, the roles in it or an answer (models that were trained on labels), "
         "or turn it into a vector (sentence embeddings). Options of another kind of model are an error.",
     )
     arguments.add_argument("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")
-    arguments.add_argument("--text", action="append", type=str, help="a text; repeatable")
+    arguments.add_argument(
+        "--text",
+        action="append",
+        type=str,
+        help="a text; repeatable. A predicate whose roles are labelled is in brackets: She [gave] it away.",
+    )
     arguments.add_argument(
         "--pair", type=str, default=None, help="of models of pairs of texts: the second text, beside one --text"
     )
@@ -142,7 +148,7 @@ def _parser(command: str) -> OneLineErrors:
         type=str,
         default=None,
         help='texts from a file: .jsonl with a "text" or "prompt" a line (or what a task needs: "pair", "question", '
-        '"context"), else one text a line. '
+        '"context", "tokens", "predicate"), else one text a line. '
         "Without --text and --input they are read from the standard input, one a line",
     )
     arguments.add_argument(

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+
 from plmlight.decoding import ANALYSERS
 from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task, WordVectorModel
 from plmlight.text import special_token_ids
+
+_MARKS = re.compile(r"<e1>|\[")
 
 
 def question(task: Task, python: bool = False) -> str:
@@ -30,6 +34,8 @@ def question(task: Task, python: bool = False) -> str:
     first = {} if analyser is None else analyser.examples()[0]
     if "question" in first:
         return '--question "a question" --context "a text that answers it"'
+    if _MARKS.search(first.get("text", "")):
+        return f'--text "{first["text"]}"'  # with what the task is asked about marked in it
     if first and "text" not in first:
         return "--input requests.jsonl"  # a text alone is no request of it
     return '--text "a text"'

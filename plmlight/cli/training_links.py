@@ -21,6 +21,7 @@ from plmlight.tasks import (
     Problem,
     QuestionAnswering,
     RelationExtraction,
+    SemanticRoleLabelling,
     Seq2Seq,
     SingleLabel,
     Task,
@@ -144,8 +145,9 @@ def _link_windows(config: Namespace, task: Task | None) -> None:
     """Lets the data cut contexts as the model reads them, and call relations and tags as a checkpoint does."""
     data = config.data.init_args
     cls = type(task) if task is not None else locate(config.model.class_path)
-    tells = {RelationExtraction: "markers", TokenClassification: "tag_column"}
-    if isinstance(task, RelationExtraction | TokenClassification) and tells[type(task)] in data and not data.labels:
+    tells = ((RelationExtraction, "markers"), (TokenClassification, "tag_column"), (SemanticRoleLabelling, "markers"))
+    suits = any(isinstance(task, kind) and name in data for kind, name in tells)
+    if isinstance(task, RelationExtraction | TokenClassification) and suits and not data.labels:
         data.labels = task.labels
     if "stride" not in data or not (isinstance(cls, type) and issubclass(cls, QuestionAnswering)):
         return

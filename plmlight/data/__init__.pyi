@@ -11,6 +11,7 @@ from .loader import EvaluationLoader as EvaluationLoader
 from .loader import TrainingLoader as TrainingLoader
 from .parallel_corpus import ParallelCorpus as ParallelCorpus
 from .relation_data import RelationData as RelationData
+from .role_data import RoleData as RoleData
 from .sentences import split_sentences as split_sentences
 from .shards import Shards as Shards
 from .squad_data import SquadData as SquadData

@@ -114,26 +114,30 @@ def _semeval(source: Source) -> Iterator[tuple[str, str, str | None]]:
     yield held
 
 
-def find_markers(vocabulary: dict[str, int], size: int, names: Sequence[str] | None = None) -> list[int]:
-    """The ids of the four markers.
+def find_markers(
+    vocabulary: dict[str, int], size: int, names: Sequence[str] | None = None, count: Literal[2, 4] = 4
+) -> list[int]:
+    """The ids of the markers around entities, or around a predicate.
 
     Args:
         vocabulary: the tokenizer's.
         size: one more than its largest id.
-        names: tokens that it has; by default the first four that a vocabulary of BERT's kind leaves unused
+        names: tokens that it has; by default the first that a vocabulary of BERT's kind leaves unused
             (``[unused0]``, ...), whose rows the network has, and where there are none, new ones after its last.
+        count: how many there are, two for each that is marked.
 
     Returns:
         Before and after the first entity, before and after the second.
 
     Raises:
-        ValueError: for other than four names, or one that is not there.
+        ValueError: for another number of names, or one that is not there.
     """
     if names is None:
         unused = sorted((int(found[1]), id_) for token, id_ in vocabulary.items() if (found := UNUSED.fullmatch(token)))
-        return [id_ for _, id_ in unused[:4]] if len(unused) >= 4 else [*range(size, size + 4)]
-    if len(set(names)) != 4:
-        raise ValueError(f"markers {list(names)}: expected four tokens, before and after each entity")
+        return [id_ for _, id_ in unused[:count]] if len(unused) >= count else [*range(size, size + count)]
+    if not len(names) == len(set(names)) == count:
+        expected = "four tokens, before and after each entity" if count == 4 else "two, before and after the predicate"
+        raise ValueError(f"markers {list(names)}: expected {expected}")
     for name in names:
         if name not in vocabulary:
             raise ValueError(f"markers: the vocabulary has no token {name!r}")

@@ -337,8 +337,8 @@ def _records(source: Source, scheme: Scheme, unit: Unit, tagged: bool) -> Iterat
     for where, entry in objects(source, "tokens"):
         line = int(where.rpartition(":")[2])
         if "tokens" in entry:
-            words = _strings(entry, "tokens", where)
-            tags = _strings(entry, "tags", where) if tagged else []
+            words = strings(entry, "tokens", where)
+            tags = strings(entry, "tags", where) if tagged else []
             if tagged and len(words) != len(tags):
                 raise ValueError(f"{where}: has {len(words)} tokens and {len(tags)} tags; expected as many of both")
             if not all(words):
@@ -360,7 +360,17 @@ def _records(source: Source, scheme: Scheme, unit: Unit, tagged: bool) -> Iterat
             )
 
 
-def _strings(entry: dict[str, Any], field: str, where: str) -> list[str]:
+def strings(entry: dict[str, Any], field: str, where: str) -> list[str]:
+    """A list of strings in a record.
+
+    Args:
+        entry: the record.
+        field: the list's name.
+        where: for messages.
+
+    Raises:
+        ValueError: where it is no such list.
+    """
     values = entry.get(field)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError(f"{where}: field {field!r} should be a list of strings, got {str(values)[:40]}")

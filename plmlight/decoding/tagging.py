@@ -169,7 +169,7 @@ class Tagger(TextAnalyser):
     def _tagged(
         self, texts: Sequence[str | Sequence[str]], batch_size: int
     ) -> list[tuple[list[TaggedSpan], list[str]]]:
-        read = [self._words(number, text) for number, text in enumerate(texts)]
+        read = [_words(number, text, self.unit) for number, text in enumerate(texts)]
         rows = self._reader.read([words for words, _ in read])
         flat = [row for sentence in rows for row in sentence]
         marks = [{"word_mask": _marks(row.starts, len(row.encoding.ids))} for row in flat]
@@ -186,46 +186,63 @@ class Tagger(TextAnalyser):
                 for word, (tag, number) in enumerate(zip(numbers, owner, strict=True))
             ]
             tags = [self.labels[number] for number in numbers]
-            answers.append((self._spans(text, words, offsets, tags, scores), tags))
+            answers.append((tagged_spans(text, words, offsets, tags, scores, self.scheme), tags))
         return answers
-
-    def _words(self, number: int, text: str | Sequence[str]) -> tuple[list[str], Offsets | None]:
-        """The words of a text, and where they are in it where it is one."""
-        offsets = split_words(text, self.unit) if isinstance(text, str) else None
-        words = list(text) if offsets is None else [str(text[slice(*offset)]) for offset in offsets]
-        if not words or not all(words):
-            raise ValueError(f"request {number}: has {'an empty word' if words else 'no words'}; expected some text")
-        return words, offsets
-
-    def _spans(
-        self,
-        text: str | Sequence[str],
-        words: Sequence[str],
-        offsets: Offsets | None,
-        tags: Sequence[str],
-        scores: Sequence[float],
-    ) -> list[TaggedSpan]:
-        if self.scheme == "none":
-            spans = [TagSpan(tag, place, place + 1) for place, tag in enumerate(tags)]
-        else:
-            spans = spans_of(tags, self.scheme)
-        found = []
-        for kind, first, last in spans:
-            if offsets is not None:
-                start, end = offsets[first][0], offsets[last - 1][1]
-                part = str(text[start:end])
-            else:
-                (start, end), (part, _) = (first, last), join_words(words[first:last])
-            found.append(TaggedSpan(part, start, end, kind, float(np.mean(scores[first:last]))))
-        return found
 
     def show(self, request: Record, answer: Record) -> str:
         """A line a span: its label, where it is, and its text."""
-        lines = [
-            f"{span['score']:.4f}  {span['label']}  {span['start']}-{span['end']}  {span['text']}"
-            for span in answer["spans"]
-        ]
-        return "\n".join(lines) or "nothing was found"
+        return shown(answer["spans"])
+
+
+def tagged_spans(
+    text: str | Sequence[str],
+    words: Sequence[str],
+    offsets: Offsets | None,
+    tags: Sequence[str],
+    scores: Sequence[float],
+    scheme: Scheme,
+) -> list[TaggedSpan]:
+    """What the tags of a sentence mark.
+
+    Args:
+        text: the sentence, or its words.
+        words: its words.
+        offsets: where they are in the text, where it is one.
+        tags: of each word.
+        scores: how likely each tag is by itself.
+        scheme: how tags mark spans; without one each word is a span.
+
+    Returns:
+        The spans, in order.
+    """
+    if scheme == "none":
+        spans = [TagSpan(tag, place, place + 1) for place, tag in enumerate(tags)]
+    else:
+        spans = spans_of(tags, scheme)
+    found = []
+    for kind, first, last in spans:
+        if offsets is not None:
+            start, end = offsets[first][0], offsets[last - 1][1]
+            part = str(text[start:end])
+        else:
+            (start, end), (part, _) = (first, last), join_words(words[first:last])
+        found.append(TaggedSpan(part, start, end, kind, float(np.mean(scores[first:last]))))
+    return found
+
+
+def shown(spans: Sequence[Record]) -> str:
+    """Spans of an answer for a person: a line each, its label, where it is, and its text."""
+    lines = [f"{span['score']:.4f}  {span['label']}  {span['start']}-{span['end']}  {span['text']}" for span in spans]
+    return "\n".join(lines) or "nothing was found"
+
+
+def _words(number: int, text: str | Sequence[str], unit: Unit) -> tuple[list[str], Offsets | None]:
+    """The words of a text, and where they are in it where it is one."""
+    offsets = split_words(text, unit) if isinstance(text, str) else None
+    words = list(text) if offsets is None else [str(text[slice(*offset)]) for offset in offsets]
+    if not words or not all(words):
+        raise ValueError(f"request {number}: has {'an empty word' if words else 'no words'}; expected some text")
+    return words, offsets
 
 
 def _given(number: int, request: Record) -> str | list[str]:

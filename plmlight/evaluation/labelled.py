@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from plmlight.data.examples import place_of
 from plmlight.data.label_files import FileFormat
 from plmlight.data.labelled_examples import LabelReader
+from plmlight.data.propositions import read_roles
 from plmlight.data.relation_data import read_relations
 from plmlight.data.squad_data import read_questions
 from plmlight.data.tagged_text import read_tagged, rewritten
@@ -27,6 +28,7 @@ from plmlight.evaluation.significance import Statistic
 from plmlight.metrics.answers import AnswerMetric, AnswerScores, score_answers
 from plmlight.metrics.classification import class_metrics, label_metrics, number_metrics
 from plmlight.metrics.relations import confusions, relation_measures
+from plmlight.metrics.roles import role_counts
 from plmlight.metrics.spans import SpanCounts, tag_counts
 from plmlight.text import nearest
 from plmlight.text.tagging import parted, scheme_of
@@ -48,7 +50,7 @@ class Fields:
         separator: between several labels of a text.
         file_format: what files are, whatever their names say.
         encoding: of files.
-        word_column: of a file with tags in columns: the word's, from 0.
+        word_column: of a file with tags in columns: the word's, from 0; of one with roles 0 is that of its kind.
         tag_column: the tag's; -1 is the last one.
     """
 
@@ -187,18 +189,42 @@ def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any])
 def _tags(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
     """Spans, those of each kind too; without a scheme words, as each tag is by itself."""
     gold, found = [example.gold for example in examples], [answer["tags"] for answer in answers]
-    pairs = list(zip(gold, found, strict=True))
-    right = [sum(mine == theirs for mine, theirs in zip(*pair, strict=True)) for pair in pairs]
-    words = np.array([len(tags) for tags in gold], np.int64)
-    accuracy = {"accuracy": ratio(np.array(right, np.float64), words, 100)}
+    accuracy = _accuracy(gold, found)
     if facts["scheme"] != "none":
-        counts = tag_counts(gold, found, facts["scheme"])
-        names = sorted(counts.names(), key=lambda name: name != "f1")
-        return {names[0]: counts.statistic(names[0]), **accuracy, **{n: counts.statistic(n) for n in names[1:]}}
+        return _of_spans(tag_counts(gold, found, facts["scheme"]), accuracy)
     each = [[[(tag, place, place + 1) for place, tag in enumerate(tags)] for tags in side] for side in (gold, found)]
     counts = SpanCounts.of(*each)
     whole = ("precision", "recall", "f1")  # of all words together they are the accuracy
     return accuracy | {name: counts.statistic(name) for name in counts.names() if name not in whole}
+
+
+def _accuracy(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> dict[str, Statistic]:
+    """Words with the right tag."""
+    pairs = list(zip(gold, found, strict=True))
+    right = [sum(mine == theirs for mine, theirs in zip(*pair, strict=True)) for pair in pairs]
+    words = np.array([len(tags) for tags in gold], np.int64)
+    return {"accuracy": ratio(np.array(right, np.float64), words, 100)}
+
+
+def _of_spans(counts: SpanCounts, accuracy: dict[str, Statistic]) -> dict[str, Statistic]:
+    """F1 of all first."""
+    names = sorted(counts.names(), key=lambda name: name != "f1")
+    return {names[0]: counts.statistic(names[0]), **accuracy, **{n: counts.statistic(n) for n in names[1:]}}
+
+
+def _read_roles(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+    found, labels = read_roles(list(files), fields.word_column or None, fields.encoding), set(facts["labels"])
+    for example in found:
+        for place, tag in enumerate(example.tags):
+            if tag not in labels:
+                raise ValueError(f"{example.where(place)}: the model knows no tag {tag!r}{nearest(tag, labels)}")
+    return found
+
+
+def _roles(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
+    """Arguments, those of each role too; the predicate itself is none."""
+    gold, found = [example.gold for example in examples], [answer["tags"] for answer in answers]
+    return _of_spans(role_counts(gold, found), _accuracy(gold, found))
 
 
 def _read_questions(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
@@ -262,6 +288,7 @@ def _relations(examples: Sequence[Any], answers: Sequence[Record], facts: Mappin
 KINDS: dict[str, Kind] = {
     "QuestionAnswering": Kind(_read_questions, _answers),
     "RelationExtraction": Kind(_read_relations, _relations),
+    "SemanticRoleLabelling": Kind(_read_roles, _roles),
     "TextClassification": Kind(_read_classified, _classes),
     "TokenClassification": Kind(_read_tagged, _tags),
 }

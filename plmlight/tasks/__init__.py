@@ -11,6 +11,7 @@ from plmlight.tasks.permutation_lm import PermutationLM
 from plmlight.tasks.problems import MultiLabel, Problem, Regression, SingleLabel
 from plmlight.tasks.question_answering import QuestionAnswering
 from plmlight.tasks.relation_extraction import RelationExtraction
+from plmlight.tasks.semantic_role_labelling import SemanticRoleLabelling
 from plmlight.tasks.sentence_embedding import SentenceEmbedding
 from plmlight.tasks.seq2seq import Seq2Seq, SpanCorruptionLM
 from plmlight.tasks.text_classification import TextClassification
@@ -33,6 +34,7 @@ __all__ = [
     "Regression",
     "RelationExtraction",
     "ScoredTask",
+    "SemanticRoleLabelling",
     "SentenceEmbedding",
     "Seq2Seq",
     "SingleLabel",

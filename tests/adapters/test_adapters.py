@@ -14,6 +14,7 @@ from plmlight.tasks import (
     LabelledTask,
     QuestionAnswering,
     RelationExtraction,
+    SemanticRoleLabelling,
     TextClassification,
     TokenClassification,
     task_from_checkpoint,
@@ -124,9 +125,10 @@ def test_only_the_adapter_and_the_head_are_trained(adapter: Adapter) -> None:
     [
         lambda adapter: QuestionAnswering(bert(), adapter=adapter),
         lambda adapter: RelationExtraction(bert(), ["a", "b"], [3, 4, 5, 6], pooling="mean", adapter=adapter),
+        lambda adapter: SemanticRoleLabelling(bert(), ["O", "B-x", "I-x"], [3, 4], adapter=adapter),
         lambda adapter: TokenClassification(bert(), ["O", "B-x", "I-x"], adapter=adapter),
     ],
-    ids=["answers", "relations", "tags"],
+    ids=["answers", "relations", "roles", "tags"],
 )
 def test_tasks_with_labels_train_the_adapter_and_their_heads(make: Any, tmp_path: Path) -> None:
     task: LabelledTask = make(LoRA(rank=2))

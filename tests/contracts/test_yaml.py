@@ -113,6 +113,9 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         sentence = "".join(f"{word} {tag}\n" for word, tag in zip("XYZ", ("S-A", "O", "O"), strict=True))
         (tmp_path / "tagged.txt").write_text(f"{sentence}\n" * 20)
         words += ["--data.files", "tagged.txt"]
+    elif data == "RoleData":
+        (tmp_path / "roles.txt").write_text("".join(f"X{n} - (A0*)\nY y (V*)\nZ - (A1*)\n\n" for n in range(20)))
+        words += ["--data.files", "roles.txt"]
     elif data != "TaskMixture":
         files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
         words += ["--data.files", written(tmp_path, lines, files, given) if data == "ParallelCorpus" else "text.txt"]

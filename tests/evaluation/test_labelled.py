@@ -99,6 +99,25 @@ def test_questions_are_scored_by_words_and_chinese_ones_by_characters_too(tmp_pa
     assert found == pytest.approx({"f1": 0, "exact_match": 0, "cmrc_f1": 80, "cmrc_exact_match": 0})
 
 
+ROLES = {"labels": ["B-A0", "B-A1", "B-V", "I-A0", "I-A1", "O"], "scheme": "BIO"}
+
+
+def test_roles_are_measured_by_argument(tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("ann - (A0*) (A0*)\nsat sit (V*) *\nand - * *\nate eat * (V*)\nfish - * (A1*)\n")
+    answers = [{"tags": ["B-A0", "B-V", "O", "O", "B-A1"]}, {"tags": ["B-A0", "O", "O", "O", "B-A1"]}]
+    measured, used = measure_labelled(
+        Known(ROLES, answers), "SemanticRoleLabelling", [str(tmp_path / "test.txt")], Fields()
+    )
+    found = values(measured)
+    assert list(found)[:2] == ["f1", "accuracy"]
+    assert (found["precision"], found["recall"], found["f1_A0"], found["recall_A1"]) == (75, 100, 100, 100)
+    assert found["f1"] == pytest.approx(100 * 6 / 7)
+    assert found["accuracy"] == 80
+    assert "f1_V" not in found
+    assert (used["texts"][1]["predicate"], used["texts"][1]["gold"][3]) == (3, "B-V")
+    assert measured.statistics["f1"](np.array([[0, 0], [1, 1]])) == pytest.approx([100 * 2 / 3, 100])
+
+
 RELATIONS = {"labels": ["A(e1,e2)", "A(e2,e1)", "B(e1,e2)", "Other"], "negative": "Other"}
 
 
@@ -127,6 +146,7 @@ def test_relations_have_the_official_score_first(tmp_path: Path) -> None:
             "x.txt:2: the model knows no tag 'B-PRE'; did you mean 'B-PER'?",
         ),
         ("TokenClassification", TAGS, "x.txt", "a O\nb NN\n", "x.txt:2: the model knows no tag 'NN'"),
+        ("SemanticRoleLabelling", ROLES, "x.txt", "a - (A2*)\nb b (V*)\n", "x.txt:1: the model knows no tag 'B-A2'"),
         (
             "RelationExtraction",
             RELATIONS,

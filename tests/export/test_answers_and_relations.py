@@ -1,4 +1,4 @@
-"""Bundles of what answers questions and what finds relations say what torch says."""
+"""Bundles of what answers questions, finds relations and labels roles say what torch says."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from plmlight import runtime
 from plmlight.decoding import ANALYSERS
 from plmlight.export import export_bundle
 from plmlight.networks import BERT
-from plmlight.tasks import LabelledTask, QuestionAnswering, RelationExtraction, TorchOutputModel
+from plmlight.tasks import LabelledTask, QuestionAnswering, RelationExtraction, SemanticRoleLabelling, TorchOutputModel
 from tests.runtime.labelled import ready
 
 
@@ -16,10 +16,12 @@ def made(name: str) -> LabelledTask:
     network = BERT(vocab_size=101, d_model=24, num_layers=1, num_heads=3, max_length=64)
     if name == "QuestionAnswering":
         return ready(QuestionAnswering(network, 48, 8, null_threshold=0.0))
+    if name == "SemanticRoleLabelling":
+        return ready(SemanticRoleLabelling(network, ["B-A0", "B-A1", "B-V", "I-A0", "I-A1", "O"], [101, 102]))
     return ready(RelationExtraction(network, ["A(e1,e2)", "A(e2,e1)", "Other"], [101, 102, 103, 104]))
 
 
-@pytest.mark.parametrize("name", ["QuestionAnswering", "RelationExtraction"])
+@pytest.mark.parametrize("name", ["QuestionAnswering", "RelationExtraction", "SemanticRoleLabelling"])
 def test_a_bundle_answers_as_torch(name: str, tmp_path: Path) -> None:
     task = made(name)
     assert export_bundle(task, None, tmp_path / "bundle").passed
