@@ -14,6 +14,7 @@ from plmlight.data.relation_data import find_markers
 from plmlight.data.tagged_text import complete
 from plmlight.decoding.predicates import ClauseReader
 from plmlight.text import TokenizerKind, nearest, vocabulary_size
+from plmlight.text.tagging import OUTSIDE
 from plmlight.text.word_rows import join_words
 
 
@@ -128,7 +129,9 @@ class RoleData(LabelledData[RoleExample]):
         return example.words
 
     def _settle(self) -> None:
-        self.labels = self._given or complete({tag for example in self.examples["fit"] for tag in example.tags})
+        self.labels = self._given or complete(
+            {OUTSIDE, *(tag for example in self.examples["fit"] for tag in example.tags)}
+        )
         known = set(self.labels)
         for examples in self.examples.values():
             for example in examples:

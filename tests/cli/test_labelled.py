@@ -9,9 +9,9 @@ import pytest
 from plmlight import cli
 from plmlight.cli.question import question
 from plmlight.export import export_bundle
-from plmlight.loading import write_checkpoint
+from plmlight.loading import load, write_checkpoint
 from plmlight.networks import BERT
-from plmlight.tasks import QuestionAnswering, RelationExtraction, TokenClassification
+from plmlight.tasks import QuestionAnswering, RelationExtraction, SemanticRoleLabelling, TokenClassification
 from tests.runtime.labelled import LABELS, ready, small_classifier
 
 TEXTS = ["paris is the capital", "she opened the door", "天气很好", "the garden of france"] * 4
@@ -171,6 +171,55 @@ def test_predict_names_relations_and_where_one_cannot_be_found(quick: Path, caps
     assert "far.jsonl:2: the entities and what is between them are" in capsys.readouterr().err
     (kept,) = predicted(quick / "r.ckpt", *words, "far.jsonl", "--data.on_error", "skip")
     assert kept["label"] == found["label"]
+
+
+def test_roles_are_predicted_and_asked_about_by_their_predicate(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ready(SemanticRoleLabelling(tiny(), ["B-A0", "B-A1", "B-V", "I-A0", "I-A1", "I-V", "O"], [101, 102]))
+    assert question(task) == '--text "She [gave] the keys to her brother yesterday."'
+    write_checkpoint(task, quick / "s.ckpt")
+    (quick / "train.txt").write_text("she - (A0*)\nopened open (V*)\nparis - (A1*)\n\n" * 3)
+    (quick / "asked.txt").write_text("she -\nopened open\nthe -\ndoor -\n")
+    (quick / "asked.jsonl").write_text(json.dumps({"tokens": ["she", "opened", "the", "door"], "predicate": 1}) + "\n")
+    files = ["--data.files", "train.txt", "--data.predict_files", "[asked.txt,asked.jsonl]"]
+    found = predicted(quick / "s.ckpt", "--data", "RoleData", *files, "--data.validation_fraction", "0")
+    assert [each["predicate"] for each in found] == [1, 1]
+    assert found[0]["tags"] == found[1]["tags"]
+    assert cli.main(["infer", "s.ckpt", "--input", "asked.jsonl", "--output", "told.jsonl"]) == 0
+    (told,) = [json.loads(line) for line in Path("told.jsonl").read_text().splitlines()]
+    assert told["tags"] == found[0]["tags"]
+    capsys.readouterr()
+    assert cli.main(["infer", "s.ckpt", "--text", "she [opened] the door"]) == 0
+    shown = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in shown] == [span["label"] for span in told["spans"]]
+    assert cli.main(["infer", "s.ckpt", "--text", "she opened the door"]) == 2
+    assert "no predicate is marked: write one [predicate] in the text" in capsys.readouterr().err
+    assert cli.main(["evaluate", "s.ckpt", "--data", "train.txt", "--samples", "50", "--output", "result.json"]) == 0
+    measured = json.loads(Path("result.json").read_text())["values"]
+    assert measured["f1"]["low"] <= measured["f1"]["value"] <= measured["f1"]["high"]
+
+
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+def test_tags_are_learned_by_the_command_and_tested_with_the_checkpoint(quick: Path) -> None:
+    (quick / "train.txt").write_text("she O\nopened O\nparis B-LOC\n\nparis B-LOC\nis O\n\n" * 8)
+    (quick / "other.txt").write_text("she O\nmet O\nfrance B-PER\n")
+    data = ["--data", "TaggedText", "--data.files", "train.txt", "--data.tokenizer_kind", "word"]
+    data += ["--data.batch_size", "4"]
+    sizes = ["--model.network.d_model", "8", "--model.network.max_length", "16"]
+    model = ["--model", "TokenClassification", "--model.network", "BiLSTM", *sizes, "--model.crf", "true"]
+    off = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+    run = ["--trainer.max_epochs", "2", "--trainer.default_root_dir", "run", "--trainer.log_every_n_steps", "1"]
+    assert cli.main(["fit", *model, "--model.optimizer", "AdamW", *data, *off, *run]) == 0
+    task = load(quick / "run" / "last.ckpt")
+    assert isinstance(task, TokenClassification)
+    assert (task.labels, task.unit, task.network.max_length) == (["B-LOC", "O"], "word", 16)
+    assert cli.main(["infer", "run/last.ckpt", "--text", "she opened paris", "--output", "told.jsonl"]) == 0
+    (told,) = [json.loads(line) for line in Path("told.jsonl").read_text().splitlines()]
+    assert len(told["tags"]) == 3
+    words = ["--ckpt_path", "run/last.ckpt", *data, *off, "--data.test_files"]
+    assert cli.main(["test", *words, "train.txt"]) == 0
+    assert cli.main(["test", *words, "other.txt"]) == 2
 
 
 def test_the_hint_after_fit_asks_what_the_task_can_answer() -> None:

@@ -171,6 +171,8 @@ def test_labels_are_complete_and_the_markers_new(tmp_path: Path) -> None:
     size = found.tokenizer.get_vocab_size()
     assert (found.markers, found.vocab_size) == ([size, size + 1], size + 2)
     assert found.told("fit", 0) == ("The", "cat", "[sat]", "and", "ate", "fish")
+    (tmp_path / "x").mkdir()
+    assert data(tmp_path / "x", "It - (A1*)\nfell fall (V*)\n").labels == ["B-A1", "B-V", "O"]
     with pytest.raises(ValueError, match="expected two, before and after the predicate"):
         data(tmp_path, CONLL_2005, markers=["a"])
 
