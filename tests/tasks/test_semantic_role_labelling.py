@@ -1,6 +1,7 @@
 """Roles of arguments: what is learnt about each predicate of a sentence, and what comes out."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -96,7 +97,7 @@ def test_it_learns_saves_and_answers(kind: str, tmp_path: Path) -> None:
     ]
     assert all(0.5 < each.score <= 1 for each in seen)
     words = ["ann", "sees", "the", "cat", "eat", "it"]
-    requests = [{"tokens": words, "predicate": 4}, {"text": " ".join(words), "predicate": "eat"}]
+    requests: list[dict[str, Any]] = [{"tokens": words, "predicate": 4}, {"text": " ".join(words), "predicate": "eat"}]
     tags = [answer["tags"] for answer in labeller.answers(requests)]
     assert tags == [["O", "O", "B-A0", "I-A0", "B-V", "B-A1"]] * 2
 
