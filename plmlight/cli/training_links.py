@@ -198,6 +198,9 @@ def _source_length(config: Namespace, task: Task | None, name: str, endless: boo
         named = config.model.init_args.get("objective")
         usual = getattr(locate(config.model.class_path), "default_objective", None)
         objective = build(named.as_dict()) if named is not None else usual() if usual is not None else None
+        adapter = config.model.init_args.get("adapter")
+        if length is not None and adapter is not None:
+            length -= build(adapter.as_dict()).reserved
     if length is None and endless:
         return None
     if length is None:
