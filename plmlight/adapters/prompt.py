@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from plmlight.adapters.adapter import Adapter
 from plmlight.nn import Network, PostNormEncoder, PromptableDecoder, PromptedEmbedding, StackedEncoderDecoder
@@ -51,8 +52,8 @@ class PromptTuning(Adapter):
         for part in sharing:
             part.max_length -= self.length
         if self.text is None:
-            rows = torch.randint(len(table.weight), (self.length,))
-            self._start(made, rows.tolist())
+            weight = table.weight
+            self._start(made, torch.randint(len(weight), (self.length,), device=weight.device))
 
     def begin(self, network: Network, tokenizer: Tokenizer | None) -> None:
         """Takes the vectors of the text's tokens, unless something was learned already."""
@@ -65,8 +66,8 @@ class PromptTuning(Adapter):
         ids = tokenizer.encode(self.text, add_special_tokens=False).ids
         if not ids:
             raise ValueError(f"PromptTuning: the tokenizer finds no token in the text {self.text!r}")
-        self._start(made, (ids * self.length)[: self.length])
+        self._start(made, torch.tensor((ids * self.length)[: self.length], device=made.weight.device))
 
-    def _start(self, table: PromptedEmbedding, rows: list[int]) -> None:
+    def _start(self, table: PromptedEmbedding, rows: Tensor) -> None:
         with torch.no_grad():
             table.prompt.copy_(table.weight[rows])

@@ -10,7 +10,6 @@ from plmlight import BERT, GPT, T5, CausalLM, LoRA, PrefixTuning, PromptTuning, 
 from plmlight.adapters import Adapter, adapter_weights
 from plmlight.decoding import DecodingOptions, TextGenerator
 from plmlight.export import export_bundle
-from plmlight.nn import Network
 from plmlight.tasks.generation import TorchLanguageModel
 from plmlight.text import train_tokenizer
 from tests.runtime.labelled import LABELS, ready, small_classifier
@@ -49,9 +48,8 @@ def test_a_prefix_is_in_the_graph_of_a_classifier(tmp_path: Path) -> None:
     assert verdict.passed, verdict.summary()
 
 
-@pytest.mark.parametrize("make", [BERT, GPT], ids=["bert", "gpt"])
-def test_a_prompt_is_in_the_graph_of_a_classifier(make: type[Network], tmp_path: Path) -> None:
-    network = make(101, d_model=24, num_layers=1, num_heads=3, max_length=37)  # type: ignore[call-arg]
+def test_a_prompt_is_in_the_graph_of_a_classifier(tmp_path: Path) -> None:
+    network = BERT(101, d_model=24, num_layers=1, num_heads=3, max_length=37)
     task = ready(TextClassification(network, LABELS, adapter=PromptTuning(5)))
     verdict = export_bundle(task, None, tmp_path / "bundle")
     assert verdict.passed, verdict.summary()
@@ -67,11 +65,12 @@ def test_a_prompt_is_in_the_graph_of_a_classifier(make: type[Network], tmp_path:
         assert answer["scores"] == pytest.approx(dict(zip(LABELS, wanted.tolist(), strict=True)), abs=1e-5)
 
 
-@pytest.mark.parametrize("adapter", [PrefixTuning(5), PromptTuning(5), LoRA(rank=2)], ids=["prefix", "prompt", "lora"])
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize(
+    ("adapter", "positions"), [(PrefixTuning(5), "rotary"), (PromptTuning(5), "learned")], ids=["prefix", "prompt"]
+)
 def test_a_decoder_writes_the_same_from_a_bundle(adapter: Adapter, positions: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = GPT(60, d_model=24, num_layers=2, num_heads=3, max_length=40, positions=positions)  # type: ignore[arg-type]
+    network = GPT(60, d_model=24, num_layers=1, num_heads=3, max_length=40, positions=positions)  # type: ignore[arg-type]
     task = CausalLM(network, adapter=adapter)
     with torch.no_grad():
         for parameter in task.parameters():
@@ -96,7 +95,7 @@ def test_a_decoder_writes_the_same_from_a_bundle(adapter: Adapter, positions: st
 def test_a_prompt_of_an_encoder_decoder_is_in_its_bundle(tmp_path: Path) -> None:
     torch.manual_seed(0)
     tokenizer = train_tokenizer(["the cat sat on the mat"] * 9, "unigram", 40)
-    task = Seq2Seq(T5(60, d_model=24, num_layers=2, num_heads=3, max_length=40), adapter=PromptTuning(5))
+    task = Seq2Seq(T5(60, d_model=24, num_layers=1, num_heads=3, max_length=40), adapter=PromptTuning(5))
     with torch.no_grad():
         for parameter in task.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
