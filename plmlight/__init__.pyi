@@ -7,6 +7,7 @@ from . import runtime as runtime
 from . import tasks as tasks
 from .adapters import LoRA as LoRA
 from .adapters import PrefixTuning as PrefixTuning
+from .adapters import PromptTuning as PromptTuning
 from .data import Cooccurrences as Cooccurrences
 from .data import DialogueData as DialogueData
 from .data import DocumentCorpus as DocumentCorpus

@@ -16,6 +16,7 @@ from plmlight.interop import (
     fill,
     import_folder,
     is_checkpoint,
+    read_chat_form,
     read_decoding,
     read_labels,
     read_pooling,
@@ -207,6 +208,8 @@ def _from_folder(folder: Path) -> Task:
     if isinstance(task, plmlight.tasks.Seq2Seq):
         task.decoding_defaults = read_decoding(folder)
         task.text_form = TextForm(prefixes=read_prefixes(folder))
+    elif isinstance(task, plmlight.tasks.CausalLM):
+        task.text_form = TextForm(chat=read_chat_form(folder))
     if (folder / "tokenizer.json").exists() or find_vocabulary(folder) is not None:
         task.tokenizer = load_tokenizer(folder)
         if isinstance(task, plmlight.tasks.Seq2Seq):

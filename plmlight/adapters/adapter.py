@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from tokenizers import Tokenizer
 from torch import Tensor
 
-from plmlight.nn import Configured, KeyValuePrefix, LowRankLinear, Network
+from plmlight.nn import Configured, KeyValuePrefix, LowRankLinear, Network, PromptedEmbedding
 
 
 class Adapter(Configured, ABC):
@@ -25,10 +26,13 @@ class Adapter(Configured, ABC):
         Raises:
             ValueError: for a network that has an adapter already, or none of the places that this one is for.
         """
-        if any(isinstance(module, LowRankLinear | KeyValuePrefix) for module in network.modules()):
+        if any(isinstance(module, LowRankLinear | KeyValuePrefix | PromptedEmbedding) for module in network.modules()):
             raise ValueError(f"{type(network).__name__} has an adapter already: merge it first")
         network.requires_grad_(False)
         self.insert(network)
+
+    reserved: int = 0
+    """How many of the tokens that a network reads at most an adapter takes for itself."""
 
     @abstractmethod
     def insert(self, network: Network) -> None:
@@ -39,6 +43,17 @@ class Adapter(Configured, ABC):
 
         Raises:
             ValueError: for a network without a place for it.
+        """
+
+    def begin(self, network: Network, tokenizer: Tokenizer | None) -> None:
+        """Starts from a text, where it is made of one and nothing was learned yet; before a run.
+
+        Args:
+            network: with the adapter; changed in place.
+            tokenizer: of the task.
+
+        Raises:
+            ValueError: where the tokenizer is missing.
         """
 
     def merge(self, network: Network) -> None:
@@ -69,4 +84,6 @@ def adapter_weights(network: Network) -> dict[str, Tensor]:
             found |= {f"{name}.low_rank.{key}": tensor for key, tensor in added.state_dict().items()}
         elif isinstance(module, KeyValuePrefix):
             found |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
+        elif isinstance(module, PromptedEmbedding):
+            found[f"{name}.prompt"] = module.prompt.detach()
     return found

@@ -31,12 +31,12 @@ class Tells(Protocol):
 
 
 class Report(pl.Callback):
-    """Writes what a run came to as a page for people, after training and after a test.
+    """Writes what a run came to as a page for people, after training, after a validation and after a test.
 
     In the run's folder: ``report.html`` at the end of ``fit``, with curves and the last validation;
-    ``report-test.html`` after ``test``. Each is one file without script that loads nothing. A task that has
-    ``report()`` (`Reports`) adds scores of each class and its worst mistakes, data that has ``statistics()`` and
-    ``told()`` (`Tells`) what it is made of and the mistakes' texts.
+    ``report-validate.html`` after ``validate``, ``report-test.html`` after ``test``. Each is one file without script
+    that loads nothing. A task that has ``report()`` (`Reports`) adds scores of each class and its worst mistakes, data
+    that has ``statistics()`` and ``told()`` (`Tells`) what it is made of and the mistakes' texts.
 
     Args:
         folder: where; ``trainer.default_root_dir`` by default.
@@ -63,7 +63,9 @@ class Report(pl.Callback):
             self._note(trainer, "train_")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes the metrics."""
+        """Notes the metrics; writes ``report-validate.html`` where there was nothing else to do."""
+        if trainer.state.fn == "validate":
+            self._write(trainer, pl_module, "report-validate.html", "The validation set.", "validate")
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._validated = True
             self._note(trainer, "val_")

@@ -25,9 +25,9 @@ from plmlight.text import replace_file
 def main(command: str, argv: list[str]) -> int:
     """Continues texts, translates, fills masks or embeds, as the model's task is; or holds a dialogue.
 
-    - A causal language model: one text with one answer is written while it is generated; otherwise a JSON line an
-      answer, in the order of the texts: ``{"prompt", "answer", "text", "finish_reason", "token_ids"}``, and ``"score"``
-      with beams.
+    - A causal language model continues a text, or answers it where it was trained on instructions: one text with one
+      answer is written while it is generated; otherwise a JSON line an answer, in the order of the texts:
+      ``{"prompt", "answer", "text", "finish_reason", "token_ids"}``, and ``"score"`` with beams.
     - One that reads a text and writes another: on a terminal, or of one text, a line an answer; otherwise JSON lines as
       above, with ``"source"`` in the place of ``"prompt"``. With ``--chat``, see `plmlight.cli.infer_chat`.
     - A masked one: of one text a line a token; otherwise a JSON line a text: ``{"text", "masks"}``, for each mask the
@@ -50,7 +50,7 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: when the model or the texts can not be read, or do not fit together.
     """
     values = parse(_parser(command), argv)
-    named = (*DECODING, "echo", "prefix", "token_type_id")
+    named = (*DECODING, "echo", "raw", "prefix", "token_type_id", "system")
     given = {name: values[name] for name in named if values[name] is not None}
     DecodingOptions(**{name: value for name, value in given.items() if name in DECODING})  # before a model loads
     if values.batch_size is not None and values.batch_size < 1:
@@ -160,12 +160,20 @@ def _parser(command: str) -> OneLineErrors:
     arguments.add_argument(
         "--chat",
         action="store_true",
-        help="talk to a model that was trained on dialogues: a line is a turn, /reset begins anew, the end of the "
-        "input (Ctrl-D) ends; not for a language model that continues texts, as nothing in it says who speaks",
+        help="talk to a model that was trained on dialogues or instructions: a line is a turn, /reset begins anew, the "
+        "end of the input (Ctrl-D) ends; not for a language model that continues texts, as nothing in it says who "
+        "speaks",
     )
+    arguments.add_argument("--system", type=str, default=None, help="with --chat: what holds for all turns")
     arguments.add_argument("--output", type=str, default=None, help="write one JSON line an answer to this file")
     arguments.add_argument(
         "--echo", action="store_true", default=None, help="print a single text before its continuation"
+    )
+    arguments.add_argument(
+        "--raw",
+        action="store_true",
+        default=None,
+        help="of models that follow instructions: continue the text as it is, without what stands around instructions",
     )
     arguments.add_argument(
         "--batch_size", type=int, default=None, help="texts that run together (usual: 8 to continue, else 32)"

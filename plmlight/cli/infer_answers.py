@@ -33,11 +33,11 @@ class Continuing:
     """
 
     does = "continues texts"
-    options = (*DECODING, "echo")
+    options = (*DECODING, "echo", "raw")
     batch_size = 8
 
     def __init__(self, model: TextGenerator, given: Mapping[str, Any]) -> None:
-        self.model, self.echo = model, bool(given.get("echo"))
+        self.model, self.echo, self.raw = model, bool(given.get("echo")), bool(given.get("raw"))
         changes = {name: value for name, value in given.items() if name in DECODING}
         self.decoding = dataclasses.replace(model.options, **changes)
 
@@ -50,15 +50,15 @@ class Continuing:
         if self.echo:
             print(texts[0], end="", flush=True)
         if self.decoding.num_beams > 1:
-            print(self.model.generate(texts, self.decoding)[0][0].text, end="")
+            print(self.model.generate(texts, self.decoding, raw=self.raw)[0][0].text, end="")
         else:
-            for piece in self.model.stream(texts[0], self.decoding):
+            for piece in self.model.stream(texts[0], self.decoding, raw=self.raw):
                 print(piece.text, end="", flush=True)
         print()
 
     def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
         """One an answer, in the order of the texts."""
-        answers = self.model.generate(texts, self.decoding, batch_size=batch_size)
+        answers = self.model.generate(texts, self.decoding, batch_size=batch_size, raw=self.raw)
         for text, found in zip(texts, answers, strict=True):
             yield from _records("prompt", text, found)
 

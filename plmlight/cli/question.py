@@ -19,6 +19,8 @@ def question(task: Task, python: bool = False) -> str:
     Returns:
         Arguments of ``infer``. A small language model is sampled from, as it repeats itself where it is not.
     """
+    if isinstance(task, CausalLM) and task.text_form.chat is not None:
+        return '--text "an instruction"'
     if isinstance(task, CausalLM):
         text = "class Reader:" if python else "a text to go on from"
         return f'--text "{text}" --max_new_tokens 128 --temperature 0.8 --top_p 0.95'

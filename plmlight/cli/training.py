@@ -34,7 +34,7 @@ from plmlight.callbacks import (
 )
 from plmlight.cli.question import question
 from plmlight.cli.seeds import report, split_seeds
-from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of
+from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of, with_data
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
 from plmlight.loading import load
@@ -109,7 +109,7 @@ class TrainingCLI(LightningCLI):
             pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=argv,
+            args=argv if command == "fit" else with_data(argv),
             run=False,
             parser_class=TrainingParser,
             parser_kwargs={"description": DESCRIPTIONS[command], "allow_abbrev": False},
@@ -217,7 +217,7 @@ class TrainingCLI(LightningCLI):
             if settings.get("enable_checkpointing") is not False and not settings.get("fast_dev_run"):
                 extra.append((ModelCheckpoint, Checkpoints()))
         task = self.rebuilt or self.model
-        if self.command in ("fit", "test") and isinstance(task, ScoredTask) and not settings.get("fast_dev_run"):
+        if self.command != "predict" and isinstance(task, ScoredTask) and not settings.get("fast_dev_run"):
             extra.append((Report, Report()))
         if settings.get("enable_progress_bar") is not False:
             extra.append((LightningProgressBar, ProgressBar()))

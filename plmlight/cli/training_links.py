@@ -34,6 +34,35 @@ TRAINED = ("tokenizer_kind", "tokenizer_vocab_size", "tokenizer_lowercase")
 """What data is told of a tokenizer that it trains."""
 
 
+DATA = {
+    "TextClassification": "LabelledText",
+    "TokenClassification": "TaggedText",
+    "RelationExtraction": "RelationData",
+    "QuestionAnswering": "SquadData",
+    "SentenceEmbedding": "TextPairs",
+}
+"""The data that a checkpoint's task reads where none is named."""
+
+
+def with_data(argv: list[str]) -> list[str]:
+    """Names the data of a checkpoint's task where the words do not.
+
+    Args:
+        argv: the words of a command that starts from a checkpoint.
+
+    Returns:
+        The words, with ``--data`` before them where the task has data of its own.
+    """
+    if any(word.partition("=")[0] in ("--data", "--data.class_path", "--config", "-c", "--model") for word in argv):
+        return argv
+    words = [part for word in argv for part in word.split("=", 1)]
+    path = words[words.index("--ckpt_path") + 1 :][:1] if "--ckpt_path" in words else []
+    if not path or not is_checkpoint(Path(path[0])):
+        return argv
+    name = str(read_checkpoint(path[0])["task"]).rpartition(".")[2]
+    return ["--data", DATA[name], *argv] if name in DATA else argv
+
+
 def check_links(config: Namespace) -> None:
     """Refuses a value for what is taken from the data's tokenizer: it would be ignored without a word.
 
@@ -149,6 +178,8 @@ def _link_windows(config: Namespace, task: Task | None) -> None:
     suits = any(isinstance(task, kind) and name in data for kind, name in tells)
     if isinstance(task, RelationExtraction | TokenClassification) and suits and not data.labels:
         data.labels = task.labels
+    if isinstance(task, TokenClassification) and "unit" in data and data.unit is None:
+        data.unit = task.unit
     if "stride" not in data or not (isinstance(cls, type) and issubclass(cls, QuestionAnswering)):
         return
     if isinstance(task, QuestionAnswering):
@@ -200,6 +231,9 @@ def _source_length(config: Namespace, task: Task | None, name: str, endless: boo
         named = config.model.init_args.get("objective")
         usual = getattr(locate(config.model.class_path), "default_objective", None)
         objective = build(named.as_dict()) if named is not None else usual() if usual is not None else None
+        adapter = config.model.init_args.get("adapter")
+        if length is not None and adapter is not None:
+            length -= build(adapter.as_dict()).reserved
     if length is None and endless:
         return None
     if length is None:

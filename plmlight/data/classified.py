@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
@@ -16,12 +14,10 @@ from tokenizers import Encoding
 from torch import Tensor
 
 from plmlight.data.base import Files, Stage
-from plmlight.data.cache import cache_root
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
 from plmlight.data.labelled_examples import Label, LabelledExample, LabelReader, found_names, known_label, label_names
 from plmlight.heads.cross_entropy import IGNORED
-from plmlight.text import replace_file
 
 OnError = Literal["stop", "skip"]
 
@@ -46,7 +42,6 @@ class ClassifiedData(LabelledData[LabelledExample]):
 
     Attributes:
         labels: the names of the classes, in order; of a regression the field of the number.
-        skipped: where something was left out, and why.
     """
 
     def __init__(
@@ -80,15 +75,10 @@ class ClassifiedData(LabelledData[LabelledExample]):
         if stride is not None and stride < 0:
             raise ValueError(f"stride {stride}: windows share at least 0 tokens; leave it out to cut long texts")
         self._reader, self.stride, self.problem = reader, stride, reader.problem
+        self.skipped = reader.skipped
         self._to_predict, self._unlabelled = names["predict"], names.get("unlabelled")
-        self._kept = cache_root(cache_folder) / "skipped"
         self._given = label_names(labels)
         self.labels: list[str] = []
-
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """Where something was left out, and why."""
-        return self._reader.skipped
 
     @property
     def label_counts(self) -> Tensor | None:
@@ -124,13 +114,14 @@ class ClassifiedData(LabelledData[LabelledExample]):
             self._settle_names()
         if self._unlabelled:
             self.examples["fit"] = [*self.examples["fit"], *self._without_labels(self._unlabelled)]
-        self._say_skipped()
 
     def _without_labels(self, files: Files) -> list[LabelledExample]:
         return self._some(self._reader.read(files, labelled=False), files)
 
     def _settle_names(self) -> None:
         """Finds the names of the classes, and gives each example its label by them."""
+        if self._given is None and not self.examples["fit"]:
+            raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or found_names([example.label for example in self.examples["fit"]])
         for stage, examples in self.examples.items():
             known = []
@@ -147,18 +138,6 @@ class ClassifiedData(LabelledData[LabelledExample]):
                 f"{self._names['fit']}: all {len(self.examples['fit'])} examples have the label "
                 f"{self.labels[0]!r}: at least two classes are needed"
             )
-
-    def _say_skipped(self) -> None:
-        """Writes what was left out to a file, and says so."""
-        if not self.skipped:
-            return
-        text = "".join(json.dumps({"where": a, "why": b}, ensure_ascii=False) + "\n" for a, b in self.skipped)
-        path = self._kept / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
-        self._kept.mkdir(parents=True, exist_ok=True)
-        with replace_file(path, "w") as handle:
-            handle.write(text)
-        first, why = self.skipped[0]
-        rank_zero_info(f"{len(self.skipped):,} examples are left out ({first}: {why}, ...): see {path}")
 
     def _check_classes(self) -> None:
         """Refuses to train where a class has no example."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
@@ -14,10 +14,9 @@ from plmlight.data.labelled import LabelledData
 from plmlight.data.readers import objects
 from plmlight.data.sources import resolve
 from plmlight.heads.cross_entropy import IGNORED
-from plmlight.text import TextForm, TokenizerKind, frame, nearest
-
-ROLES = ("system", "user", "assistant")
-CONTENT = "{content}"
+from plmlight.text import ChatForm, TextForm, TokenizerKind, frame
+from plmlight.text.chat import ROLES
+from plmlight.text.nearest import nearest
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class InstructionData(LabelledData[Conversation]):
     conversation may begin with a ``system`` turn. Labels are the tokens of every answer, and the token that ends it.
 
     Args:
-        files: to train on: .jsonl.
+        files: to train on, where that is done: .jsonl.
         system: what stands for a system turn; ``{content}`` is what was said.
         user: what stands for a user's turn.
         assistant: what stands before an answer.
@@ -67,7 +66,7 @@ class InstructionData(LabelledData[Conversation]):
 
     def __init__(
         self,
-        files: str | list[str],
+        files: str | list[str] | None = None,
         system: str = "{content}\n\n",
         user: str = "### User:\n{content}\n\n",
         assistant: str = "### Assistant:\n",
@@ -101,17 +100,14 @@ class InstructionData(LabelledData[Conversation]):
             num_workers,
             cache_folder,
         )
-        for name, text in (("system", system), ("user", user)):
-            if text.count(CONTENT) != 1:
-                raise ValueError(f"{name} {text!r}: expected {CONTENT} in it, once")
-        self._forms, self._assistant = {"system": system, "user": user}, assistant
+        self._chat = ChatForm(system, user, assistant)
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
 
     @property
     def text_form(self) -> TextForm:
-        """What stands around a single instruction, which whoever asks the model leaves out."""
-        before, _, after = self._forms["user"].partition(CONTENT)
-        return TextForm(prefixes={"instruction": before}, suffix=after + self._assistant)
+        """What stands around instructions and answers, which whoever asks the model leaves out."""
+        end = self.tokenizer.id_to_token(frame(self.tokenizer).closing[-1])
+        return TextForm(chat=replace(self._chat, end=end))
 
     def _examples(self, files: Files) -> list[Conversation]:
         found = []
@@ -130,10 +126,10 @@ class InstructionData(LabelledData[Conversation]):
         read = ""
         for role, content in example.turns:
             if role == "assistant":
-                pieces += [(read + self._assistant, False), (content, True)]
+                pieces += [(read + self._chat.assistant, False), (content, True)]
                 read = ""
             else:
-                read += self._forms[role].replace(CONTENT, content)
+                read += self._chat.turn(role, content)
         return pieces
 
     def _rows(self, examples: Sequence[Conversation], stage: Stage) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -11,16 +12,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 from tokenizers import Tokenizer
 
 from plmlight.data.base import Files, Stage, TokenData
 from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
+from plmlight.data.cache import cache_root
 from plmlight.data.examples import Asked, ExampleSamples, Row, place_of
 from plmlight.data.loader import EpochLoader, SampleLoader
 from plmlight.data.readers import Piece
 from plmlight.data.sampling import Permutation
 from plmlight.data.sources import Source
-from plmlight.text import TokenizerKind, load_tokenizer
+from plmlight.text import TokenizerKind, load_tokenizer, replace_file
 from plmlight.text.tables import Table, Value
 
 E = TypeVar("E")
@@ -73,6 +76,7 @@ class LabelledData(TokenData, Generic[E]):
         cache_folder: where tokenizers are kept.
 
     Attributes:
+        skipped: where something was left out on request, and why; it is written to a file in the cache too.
         truncated: by stage, how many texts were cut, and of how many; where that is known.
     """
 
@@ -100,6 +104,9 @@ class LabelledData(TokenData, Generic[E]):
         self.max_length, self.batch_size, self.max_tokens = max_length, batch_size, max_tokens
         self.examples: dict[str, list[E]] = {}
         self.truncated: dict[str, tuple[int, int]] = {}
+        self.skipped: list[tuple[str, str]] = []
+        self._said = 0  # of them
+        self._kept = cache_root(cache_folder) / "skipped"
         self._samples: dict[str, ExampleSamples] = {}
 
     @abstractmethod
@@ -146,17 +153,34 @@ class LabelledData(TokenData, Generic[E]):
     def _load(self, tokenizer: str | None, kind: TokenizerKind, vocab_size: int, lowercase: bool) -> None:
         """Reads the examples, finds or trains the tokenizer."""
         self.examples = {stage: self._examples(files) for stage, files in self._names.items() if files}
-        if "fit" in self.examples and "validate" not in self.examples and (self.folds or self._fraction):
+        self.examples.setdefault("fit", [])
+        if self.examples["fit"] and "validate" not in self.examples and (self.folds or self._fraction):
             held = self._held_out(self.examples["fit"])
             both = list(zip(held, self.examples["fit"], strict=True))
             self.examples["fit"] = [example for out, example in both if not out]
             self.examples["validate"] = [example for out, example in both if out]
         self._settle()
+        self._say_skipped()
+        if tokenizer is None and not self.examples["fit"]:
+            raise self._no_text("fit", ", or name a tokenizer where there is nothing to train")
         if tokenizer is not None:
             self.tokenizer = load_tokenizer(Path(tokenizer).expanduser())
         else:
             texts = [text for example in self.examples["fit"] for text in self._texts(example)]
             self.tokenizer = self._cache.tokenizer(TextOfExamples(texts), kind, vocab_size, lowercase)
+
+    def _say_skipped(self) -> None:
+        """Writes what was left out to a file, and says so, where there is more of it than was said."""
+        if len(self.skipped) == self._said:
+            return
+        self._said = len(self.skipped)
+        text = "".join(json.dumps({"where": a, "why": b}, ensure_ascii=False) + "\n" for a, b in self.skipped)
+        path = self._kept / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+        self._kept.mkdir(parents=True, exist_ok=True)
+        with replace_file(path, "w") as handle:
+            handle.write(text)
+        first, why = self.skipped[0]
+        rank_zero_info(f"{len(self.skipped):,} examples are left out ({first}: {why}, ...): see {path}")
 
     def _held_out(self, examples: Sequence[E]) -> list[bool]:
         """Which examples are held out, the same ones for every seed; those of a group all or none.
@@ -217,6 +241,7 @@ class LabelledData(TokenData, Generic[E]):
             examples = self.examples[stage]
             asks = stage == "predict" and isinstance(examples[0], Asked)
             rows = self._asked(examples) if asks else self._rows(examples, stage)
+            self._say_skipped()
             self._samples[stage] = ExampleSamples(rows, self.pad_token_id, self.per_token)
         return self._samples[stage]
 

@@ -46,7 +46,7 @@ class RelationExample:
 
 def read_relations(
     files: Files, on_error: OnWrongMarkers = "error", encoding: str = "utf-8"
-) -> tuple[list[RelationExample], list[str]]:
+) -> tuple[list[RelationExample], list[tuple[str, str]]]:
     """Reads texts with two entities.
 
     Args:
@@ -57,13 +57,13 @@ def read_relations(
         encoding: of files.
 
     Returns:
-        The examples, and a line for each that was left out.
+        The examples, and of each that was left out where it stands, and why.
 
     Raises:
         ValueError: naming file and line.
     """
     found: list[RelationExample] = []
-    skipped: list[str] = []
+    skipped: list[tuple[str, str]] = []
     for source in resolve(files):
         for where, record, label in _records(replace(source, encoding=encoding)):
             try:
@@ -71,7 +71,7 @@ def read_relations(
             except ValueError as error:
                 if on_error == "error":
                     raise ValueError(f"{where}: {error}") from None
-                skipped.append(f"{where}: {error}")
+                skipped.append((where, str(error)))
                 continue
             found.append(RelationExample(where, marked, label))
     return found, skipped
@@ -148,9 +148,9 @@ class RelationData(LabelledData[RelationExample]):
     """Texts with two marked entities and the relation between them.
 
     Args:
-        files: to train on: ``.txt`` as SemEval-2010 task 8 has it (id TAB "text with <e1>..</e1> and <e2>..</e2>", the
-            relation, a comment), or ``.jsonl`` with {"text", "head": [start, end], "tail": [start, end], "label"}, or
-            with the tags in the text.
+        files: to train on, where that is done: ``.txt`` as SemEval-2010 task 8 has it (id TAB "text with <e1>..</e1>
+            and <e2>..</e2>", the relation, a comment), or ``.jsonl`` with {"text", "head": [start, end], "tail":
+            [start, end], "label"}, or with the tags in the text.
         labels: the names of the classes, in order; by default those of ``files``, sorted.
         markers: the tokens of the vocabulary that stand before and after the first entity, before and after the second.
             By default the first four that a vocabulary of BERT's kind leaves unused, and where it has none (RoBERTa's,
@@ -182,7 +182,7 @@ class RelationData(LabelledData[RelationExample]):
 
     def __init__(
         self,
-        files: str | list[str],
+        files: str | list[str] | None = None,
         labels: list[str] | None = None,
         markers: list[str] | None = None,
         on_error: OnWrongMarkers = "error",
@@ -219,7 +219,6 @@ class RelationData(LabelledData[RelationExample]):
         self._on_error: OnWrongMarkers = on_error
         self._given = labels
         self.labels: list[str] = []
-        self.skipped: list[str] = []
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
         self.markers = find_markers(self.tokenizer.get_vocab(), vocabulary_size(self.tokenizer), markers)
 
@@ -257,6 +256,8 @@ class RelationData(LabelledData[RelationExample]):
             for example in examples if stage != "predict" else ():
                 if example.label is None:
                     raise ValueError(f"{example.where}: the text has no relation")
+        if not self._given and not self.examples["fit"]:
+            raise self._no_text("fit", ", or labels where there is nothing to train")
         trained = {example.label for example in self.examples["fit"] if example.label is not None}
         self.labels = self._given or sorted(trained)
         if len(self.labels) < 2:
@@ -266,7 +267,7 @@ class RelationData(LabelledData[RelationExample]):
                 if example.label is not None and example.label not in self.labels:
                     known = nearest(example.label, self.labels)
                     raise ValueError(f"{example.where}: the relation {example.label!r} is not known{known}")
-        if missing := [label for label in self.labels if label not in trained]:
+        if trained and (missing := [label for label in self.labels if label not in trained]):
             raise ValueError(f"{self._names['fit']}: has no example of the relation {missing[0]!r}: leave it out")
 
     def _rows(self, examples: Sequence[RelationExample], stage: Stage) -> list[Row]:
@@ -278,7 +279,7 @@ class RelationData(LabelledData[RelationExample]):
             if isinstance(tokens, str):
                 if self._on_error == "error":
                     raise ValueError(f"{example.where}: {tokens}; on_error skip leaves the text out")
-                self.skipped.append(f"{example.where}: {tokens}")
+                self.skipped.append((example.where, tokens))
                 continue
             assert example.label is not None
             row = {"input_ids": tokens.ids, "token_type_ids": tokens.type_ids, "labels": numbers[example.label]}
@@ -291,6 +292,6 @@ class RelationData(LabelledData[RelationExample]):
         found = marked_tokens(self.plain_tokenizer(), texts, self.markers, self.max_length)
         if self._on_error == "skip":
             both = list(zip(examples, found, strict=True))
-            self.skipped += [f"{example.where}: {tokens}" for example, tokens in both if isinstance(tokens, str)]
+            self.skipped += [(example.where, tokens) for example, tokens in both if isinstance(tokens, str)]
             examples = [example for example, tokens in both if not isinstance(tokens, str)]
         return super()._asked(examples)

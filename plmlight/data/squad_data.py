@@ -52,7 +52,7 @@ class Question:
 
 def read_questions(
     files: Files, on_error: OnWrongAnswer = "error", encoding: str = "utf-8"
-) -> tuple[list[Question], list[str]]:
+) -> tuple[list[Question], list[tuple[str, str]]]:
     """Reads questions.
 
     Args:
@@ -65,20 +65,20 @@ def read_questions(
         encoding: of files.
 
     Returns:
-        The questions, and a line for each that was left out.
+        The questions, and of each that was left out where it stands, and why.
 
     Raises:
         ValueError: naming file and question.
     """
     found: list[Question] = []
-    skipped: list[str] = []
+    skipped: list[tuple[str, str]] = []
     for source in _sources(files):
         for where, entry, context in _entries(replace(source, encoding=encoding)):
             question = _question(where, entry, context, on_error)
             if isinstance(question, Question):
                 found.append(question)
             else:
-                skipped.append(question)
+                skipped.append((where, question))
     return found, skipped
 
 
@@ -157,9 +157,9 @@ def _question(where: str, entry: dict[str, Any], context: Any, on_error: OnWrong
             answers.append((place, answer))
             continue
         there = context[start : start + len(answer)] if start is not None and start >= 0 else ""
-        wrong = f"{where}: the answer {answer!r} does not stand at {start} of its context, where {there!r} is"
+        wrong = f"the answer {answer!r} does not stand at {start} of its context, where {there!r} is"
         if on_error == "error":
-            raise ValueError(f"{wrong}; on_error search looks for it, skip leaves it out")
+            raise ValueError(f"{where}: {wrong}; on_error search looks for it, skip leaves it out")
     if given and not answers:
         return wrong
     return Question(where, name, text, context, tuple(answers))
@@ -209,9 +209,9 @@ class SquadData(LabelledData[Question]):
     All questions about a context are held out together, or none.
 
     Args:
-        files: to train on: ``.json`` as SQuAD 1.1 and 2.0 and CMRC 2018 have it, or ``.jsonl`` or ``dataset:`` names
-            with {"id", "question", "context", "answers": [{"text", "answer_start"}]} a line. No answers, or
-            "is_impossible": true, is a question without an answer.
+        files: to train on, where that is done: ``.json`` as SQuAD 1.1 and 2.0 and CMRC 2018 have it, or ``.jsonl`` or
+            ``dataset:`` names with {"id", "question", "context", "answers": [{"text", "answer_start"}]} a line. No
+            answers, or "is_impossible": true, is a question without an answer.
         on_error: what to do where an answer does not stand at its offset: ``error``; ``search`` takes the nearest place
             where it does stand; ``skip`` leaves the answer out, and the question if it has no other; so does ``search``
             where it stands nowhere. What was left out is ``skipped``.
@@ -244,7 +244,7 @@ class SquadData(LabelledData[Question]):
 
     def __init__(
         self,
-        files: str | list[str],
+        files: str | list[str] | None = None,
         on_error: OnWrongAnswer = "error",
         tokenizer: str | None = None,
         tokenizer_kind: TokenizerKind = "wordpiece",
@@ -281,7 +281,6 @@ class SquadData(LabelledData[Question]):
             raise ValueError(f"stride must be at least 0, not {stride}")
         self.stride = STRIDE if stride is None else stride
         self._on_error: OnWrongAnswer = on_error
-        self.skipped: list[str] = []
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
 
     def _examples(self, files: Files) -> list[Question]:

@@ -74,7 +74,7 @@ class TaggedText(LabelledData[TaggedExample]):
     becomes several rows, which share words, and is scored as one.
 
     Args:
-        files: to train on.
+        files: to train on, where that is done.
         word_column: of a file with columns: the word, from 0.
         tag_column: the tag; -1 is the last one.
         labels: the names of the tags, in order; by default those of ``files``, and in a scheme such as BIO each of its
@@ -111,7 +111,7 @@ class TaggedText(LabelledData[TaggedExample]):
 
     def __init__(
         self,
-        files: str | list[str],
+        files: str | list[str] | None = None,
         word_column: int = 0,
         tag_column: int = -1,
         labels: list[str] | None = None,
@@ -172,9 +172,11 @@ class TaggedText(LabelledData[TaggedExample]):
 
     def _settle(self) -> None:
         training = self.examples["fit"]
+        if self._given is None and not training:
+            raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or complete({tag for example in training for tag in example.tags})
         self.scheme = scheme_of(self.labels)
-        single = all(len(word) == 1 for example in training for word in example.words)
+        single = bool(training) and all(len(word) == 1 for example in training for word in example.words)
         self.unit = self._unit or ("character" if single else "word")
         known = set(self.labels)
         for stage, examples in self.examples.items():

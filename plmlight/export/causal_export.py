@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from plmlight.decoding import DecodingOptions, generate
+from plmlight.decoding import DecodingOptions, TextGenerator, generate
 from plmlight.export.causal_checks import TEXTS, CausalLMReference, causal_lm_checks, timings
 from plmlight.export.causal_lm import causal_lm_facts, causal_lm_graphs, tested_length
 from plmlight.export.drivers import GraphDecoder, OneSession, driver
@@ -18,6 +18,7 @@ from plmlight.export.specification import GraphSpec
 from plmlight.export.verdict import Check
 from plmlight.tasks import CausalLM
 from plmlight.tasks.generation import TorchLanguageModel
+from plmlight.text import TextForm
 
 
 class CausalLMExport:
@@ -31,7 +32,7 @@ class CausalLMExport:
     def __init__(self, task: CausalLM, tokenizer: Tokenizer) -> None:
         self.task, self.tokenizer = task, tokenizer
         self.max_length = tested_length(task.network)
-        self.prompts = _prompts(tokenizer, task.network.vocab_size, max(1, self.max_length // 4))
+        self.prompts = self._prompts()
         self.reference = CausalLMReference(task, list(self.prompts.values()))
         self.sessions = OneSession()
 
@@ -40,8 +41,10 @@ class CausalLMExport:
         return causal_lm_graphs(self.task, dtype)
 
     def facts(self) -> dict[str, Any]:
-        """Sizes, and the decoding options that a request starts from."""
-        return causal_lm_facts(self.task) | {"decoding": {"max_new_tokens": min(128, max(1, self.max_length // 2))}}
+        """Sizes, what stands around an instruction, and the decoding options that a request starts from."""
+        form = {} if self.task.text_form == TextForm() else {"text_form": self.task.text_form.as_json()}
+        decoding = {"max_new_tokens": min(128, max(1, self.max_length // 2))}
+        return causal_lm_facts(self.task) | form | {"decoding": decoding}
 
     def tokenizers(self) -> dict[str, Tokenizer]:
         """None but the one of the inputs."""
@@ -75,20 +78,21 @@ class CausalLMExport:
     def _model(self, file: Path, spec: GraphSpec) -> GraphDecoder:
         return driver(self.sessions.open(file), spec, self.task.network.context_length)
 
+    def _prompts(self) -> dict[str, list[int]]:
+        """Four short texts that the tokenizer can cut, with their ids.
 
-def _prompts(tokenizer: Tokenizer, vocab_size: int, longest: int) -> dict[str, list[int]]:
-    """Four short texts that a tokenizer can cut, with their ids.
-
-    Raises:
-        ValueError: when there is no such text at all.
-    """
-    step = max(1, vocab_size // 16)
-    pieces = (tokenizer.decode([index]) for index in range(0, vocab_size, step))
-    found: dict[str, list[int]] = {}
-    for text in (*TEXTS, *pieces):
-        ids = list(tokenizer.encode(text).ids)
-        if 0 < len(ids) <= longest and max(ids) < vocab_size and len(found) < 4:
-            found[text] = ids
-    if not found:
-        raise ValueError("the tokenizer cuts none of the test texts into tokens, so that nothing could be compared")
-    return found
+        Raises:
+            ValueError: when there is no such text at all.
+        """
+        form, rows = self.task.text_form, self.task.network.vocab_size
+        reader = TextGenerator(TorchLanguageModel(self.task), self.tokenizer, text_form=form)
+        longest = max(1, self.max_length // (4 if form.chat is None else 2))
+        pieces = (self.tokenizer.decode([index]) for index in range(0, rows, max(1, rows // 16)))
+        found: dict[str, list[int]] = {}
+        for text in (*TEXTS, *pieces):
+            ids = reader.encode(text)
+            if 0 < len(ids) <= longest and max(ids) < rows and len(found) < 4:
+                found[text] = ids
+        if not found:
+            raise ValueError("the tokenizer cuts none of the test texts into tokens, so that nothing could be compared")
+        return found

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from plmlight.export.specification import GraphSpec
-from plmlight.nn import merge_low_rank
+from plmlight.nn import merge_low_rank, remember_prompts
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -45,6 +45,7 @@ def trace(spec: GraphSpec, opset: int) -> ir.Model:
             serve one shape.
     """
     module = sharing(spec.module)
+    remember_prompts(module)
     merge_low_rank(module)  # the graph has the weights alone, and what it is compared with has the adapter
     examples = tuple(tensor.example(spec.complete(spec.sizes)) for tensor in spec.inputs)
     named = _named(spec)

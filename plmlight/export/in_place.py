@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from plmlight.export.graph import sharing
-from plmlight.nn import Decoder, SelfAttention
+from plmlight.nn import Decoder, SelfAttention, prompt_length
 from plmlight.nn.attention import KeyValue
 from plmlight.nn.masks import Mask
 
@@ -149,4 +149,6 @@ def attends_in_place(network: nn.Module) -> bool:
     attentions = [module for module in network.modules() if isinstance(module, SelfAttention)]
     if not attentions or any(attention.prefix is not None for attention in attentions):
         return False
-    return isinstance(network, Decoder) and len(network.cache_names()) == 2 * len(attentions)
+    if not isinstance(network, Decoder) or prompt_length(network):
+        return False
+    return len(network.cache_names()) == 2 * len(attentions)

@@ -1,6 +1,7 @@
 from plmlight.interop.albert import ALBERT_FAMILY
 from plmlight.interop.bart import BART_FAMILY, MBART_FAMILY
 from plmlight.interop.bert import BERT_FAMILY
+from plmlight.interop.chat_template import TEMPLATE, read_chat_form
 from plmlight.interop.checkpoint import is_checkpoint, read_checkpoint
 from plmlight.interop.decoding import GENERATION, generation_config, read_decoding, read_prefixes
 from plmlight.interop.family import Architecture, Family, Rule
@@ -31,6 +32,7 @@ __all__ = [
     "OPENAI_GPT",
     "ROBERTA_FAMILY",
     "T5_FAMILY",
+    "TEMPLATE",
     "XLM_FAMILY",
     "XLM_ROBERTA_FAMILY",
     "XLNET_FAMILY",
@@ -52,6 +54,7 @@ __all__ = [
     "load_network",
     "merged_weights",
     "pooling_files",
+    "read_chat_form",
     "read_checkpoint",
     "read_decoding",
     "read_labels",

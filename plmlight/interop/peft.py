@@ -1,4 +1,7 @@
-"""Differences of low rank as the library PEFT stores them: a pair of matrices for each linear layer of theirs."""
+"""Adapters as the library PEFT stores them.
+
+Differences of low rank are a pair of matrices for each linear layer of theirs, a prompt is a table.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plmlight.adapters import Adapter, LoRA
+from plmlight.adapters import Adapter, LoRA, PromptTuning, adapter_weights
 from plmlight.interop.family import Family
-from plmlight.nn import LowRankLinear, Network, config_of
+from plmlight.nn import EncoderDecoder, LowRankLinear, Network, config_of
 
 _TASKS = {"CausalLM": "CAUSAL_LM", "Seq2Seq": "SEQ_2_SEQ_LM", "SpanCorruptionLM": "SEQ_2_SEQ_LM", "MaskedLM": None}
 """Tasks whose model there is one with a head, and what PEFT calls its kind; of others it is the network alone."""
+
+_PROMPT = "prompt_embeddings"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def peft_config(network: Network, adapter: Adapter, task: str, base: str) -> dic
     Raises:
         ValueError: where PEFT has no such adapter, or the published form of the network no such matrices.
     """
+    if isinstance(adapter, PromptTuning):
+        return _prompt_config(network, adapter, task, base)
     places = _places(network, adapter)
     assert isinstance(adapter, LoRA)
     prefix = _prefix(network, task)
@@ -72,8 +79,27 @@ def peft_config(network: Network, adapter: Adapter, task: str, base: str) -> dic
     }
 
 
+def _prompt_config(network: Network, adapter: PromptTuning, task: str, base: str) -> dict[str, Any]:
+    _family(network)
+    if isinstance(network, EncoderDecoder):
+        raise ValueError("PEFT lets a decoder attend to an encoder's prompt, which it does not here")
+    sizes = config_of(network)["init_args"]
+    return {
+        "peft_type": "PROMPT_TUNING",
+        "task_type": _TASKS.get(task) or "FEATURE_EXTRACTION",
+        "base_model_name_or_path": base,
+        "num_virtual_tokens": adapter.length,
+        "token_dim": network.token_embedding.embedding_dim,
+        "num_transformer_submodules": 1,
+        "num_attention_heads": sizes["num_heads"],
+        "num_layers": sizes["num_layers"],
+        "prompt_tuning_init": "RANDOM",
+        "inference_mode": True,
+    }
+
+
 def to_peft(network: Network, adapter: Adapter, task: str) -> dict[str, Tensor]:
-    """The differences of a network by PEFT's names.
+    """What an adapter learned by PEFT's names.
 
     Args:
         network: with the adapter.
@@ -86,6 +112,9 @@ def to_peft(network: Network, adapter: Adapter, task: str) -> dict[str, Tensor]:
     Raises:
         ValueError: as `peft_config` does.
     """
+    if isinstance(adapter, PromptTuning):
+        (prompt,) = adapter_weights(network).values()
+        return {_PROMPT: prompt}
     weights: dict[str, Tensor] = {}
     for place in _places(network, adapter):
         layer = network.get_submodule(place.ours)
@@ -117,6 +146,10 @@ def from_peft(network: Network, adapter: Adapter, task: str, weights: Mapping[st
     Raises:
         ValueError: naming one that is missing.
     """
+    if isinstance(adapter, PromptTuning):
+        if _PROMPT not in weights:
+            raise ValueError(f"the weight {_PROMPT} is missing")
+        return dict.fromkeys(adapter_weights(network), weights[_PROMPT])
     found: dict[str, Tensor] = {}
     for place in _places(network, adapter):
         names = _names(_prefix(network, task) + place.theirs)

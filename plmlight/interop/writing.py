@@ -12,13 +12,14 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plmlight.interop.chat_template import TEMPLATE
 from plmlight.interop.decoding import GENERATION, generation_config
 from plmlight.interop.family import HEAD, Family
 from plmlight.interop.folder import CONFIG, INDEX, WEIGHTS, write_weights
 from plmlight.nn import Network, config_of
 from plmlight.text import TARGET_TOKENIZER, replace_folder, save_tokenizer, special_token_ids
 
-_OURS = {CONFIG, WEIGHTS, INDEX, GENERATION} | {
+_OURS = {CONFIG, WEIGHTS, INDEX, GENERATION, TEMPLATE} | {
     *("modules.json", "1_Pooling", "2_Normalize", "vocab.txt"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
     *("source.spm", "target.spm", "target_vocab.json", TARGET_TOKENIZER),

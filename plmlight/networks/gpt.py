@@ -11,11 +11,11 @@ from plmlight.interop import GPT2, OPENAI_GPT, Family, Pretrained, load_network
 from plmlight.nn import (
     Cache,
     CrossAttention,
-    Decoder,
     Dropout,
     FeedForward,
     LearnedPositions,
     Mask,
+    PromptableDecoder,
     RotaryPositions,
     SelfAttention,
     SinusoidalPositions,
@@ -35,7 +35,7 @@ from plmlight.nn import (
 from plmlight.nn.attention import divided
 
 
-class GPT(Pretrained, Decoder):
+class GPT(Pretrained, PromptableDecoder):
     """The decoders of GPT-1, GPT-2 and GPT-3.
 
     GPT-1 (Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training") normalises after each
@@ -174,7 +174,7 @@ class GPT(Pretrained, Decoder):
         """The table of the tokens [V, D]."""
         return self.token_table
 
-    def forward(
+    def read(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
@@ -182,7 +182,7 @@ class GPT(Pretrained, Decoder):
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
     ) -> tuple[Tensor, Cache | None]:
-        """Reads tokens; see `Decoder.forward`.
+        """Reads tokens; see `Decoder.forward`, which goes on from a prompt where there is one.
 
         Raises:
             ValueError: for a document of more tokens than there are positions.

@@ -21,6 +21,7 @@ from plmlight.nn.masks import (
     within_window,
 )
 from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
+from plmlight.nn.prompt import PromptableDecoder, PromptedEmbedding, prompt_length, remember_prompts
 from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention, TokensFirst
 from plmlight.nn.relative import Relation, RelativeAttention, TwoStreamLayer
 from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network, PermutationEncoder, WordVectors
@@ -50,6 +51,8 @@ __all__ = [
     "Network",
     "PermutationEncoder",
     "PostNormEncoder",
+    "PromptableDecoder",
+    "PromptedEmbedding",
     "Relation",
     "RelativeAttention",
     "RelativePositionBias",
@@ -79,6 +82,8 @@ __all__ = [
     "past_name",
     "positions_of",
     "present_name",
+    "prompt_length",
+    "remember_prompts",
     "scale_residuals",
     "sees_causally",
     "sees_document",

@@ -13,6 +13,7 @@ from plmlight.nn.feed_forward import FeedForward
 from plmlight.nn.initialisation import initialise
 from plmlight.nn.layer import TransformerLayer
 from plmlight.nn.masks import Mask, square_mask
+from plmlight.nn.prompt import after_prompt, prompt_length
 from plmlight.nn.roles import Encoder
 from plmlight.nn.stack import Stack
 
@@ -103,14 +104,18 @@ class PostNormEncoder(Encoder):
         """Reads tokens; see `Encoder.forward`.
 
         Raises:
-            ValueError: for more tokens than there are positions.
+            ValueError: for more tokens than there are positions; for positions, or several documents, after a prompt.
         """
+        prompt = prompt_length(self)
+        if prompt and position_ids is not None:
+            raise ValueError("a prompt moves the positions: they cannot be given")
+        input_ids, attention_mask, token_type_ids = after_prompt(self, input_ids, attention_mask, token_type_ids)
         positions = self.positions(input_ids, position_ids)
         x = self.embeddings(input_ids, positions, token_type_ids)  # [B, T, D]
         mask = Mask() if attention_mask is None else square_mask(attention_mask, x.dtype)
         hidden: Tensor
         hidden, _ = self.stack(x, [mask])
-        return hidden
+        return hidden[:, prompt:] if prompt else hidden
 
     def positions(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """The rows of the position table: counted from the start of the row, padding included.
@@ -127,7 +132,7 @@ class PostNormEncoder(Encoder):
         """
         if position_ids is not None:
             return position_ids
-        length = input_ids.shape[1]
-        if length > self.max_length:
-            raise ValueError(f"{length} tokens are more than max_length {self.max_length}")
+        length, prompt = input_ids.shape[1], prompt_length(self)
+        if length > self.max_length + prompt:
+            raise ValueError(f"{length - prompt} tokens are more than max_length {self.max_length}")
         return torch.arange(length, device=input_ids.device)[None]  # [1, T]

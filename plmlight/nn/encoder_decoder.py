@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from plmlight.nn.masks import Mask, bias_of, cross_mask, sees_causally, sees_document, triangle
+from plmlight.nn.prompt import after_prompt, prompt_length
 from plmlight.nn.roles import Cache, EncoderDecoder
 from plmlight.nn.stack import Stack
 
@@ -49,7 +50,8 @@ class StackedEncoderDecoder(EncoderDecoder):
         return None
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Reads; see `EncoderDecoder.encode`."""
+        """Reads; see `EncoderDecoder.encode`. Of a prompt the memory has nothing but its influence."""
+        input_ids, attention_mask, _ = after_prompt(self, input_ids, attention_mask)
         length = input_ids.shape[1]
         earlier = None if attention_mask is None else sees_causally(attention_mask, length)
         x = self.embed(input_ids, earlier, 0, target=False)  # [B, S, D]
@@ -57,7 +59,8 @@ class StackedEncoderDecoder(EncoderDecoder):
         bias = self.position_bias(length, 0, input_ids.device, target=False)
         x, _ = self.encoder(x, [_mask(visible, bias, x.dtype)])
         hidden: Tensor = self.encoder_norm(x)
-        return hidden
+        prompt = prompt_length(self)
+        return hidden[:, prompt:] if prompt else hidden
 
     def decode(
         self,

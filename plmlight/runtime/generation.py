@@ -12,7 +12,7 @@ from plmlight.runtime.bundle import Bundle
 from plmlight.runtime.bundle_model import BundleModel
 from plmlight.runtime.concatenated import ConcatenatedCache
 from plmlight.runtime.in_place import InPlaceCache
-from plmlight.text import nearest
+from plmlight.text import TextForm, nearest
 
 
 class GenerationModel(BundleModel, TextGenerator):
@@ -38,6 +38,10 @@ class GenerationModel(BundleModel, TextGenerator):
                 f"{bundle.folder / 'manifest.json'}: graph {self.graph!r} has an unknown cache "
                 f"{cache!r}{nearest(cache, backends)}"
             )
+        try:
+            form = TextForm.from_json(bundle.manifest["text_form"]) if "text_form" in bundle.manifest else None
+        except ValueError as error:
+            raise ValueError(f"{bundle.folder / 'manifest.json'}: {error}") from None
         model = backends[cache](self.session, bundle.manifest["max_length"], special.get("pad", 0))
         TextGenerator.__init__(
             self,
@@ -45,6 +49,7 @@ class GenerationModel(BundleModel, TextGenerator):
             self.read_tokenizer(),
             decoding_defaults(bundle, special.get("eos")),
             special.get("bos", special.get("eos")),
+            form,
         )
 
 

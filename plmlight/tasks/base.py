@@ -116,8 +116,10 @@ class Task(Configured, pl.LightningModule):
     # What Lightning calls, in the order of a step.
 
     def setup(self, stage: str) -> None:
-        """Looks whether all is there, before anything is done."""
+        """Looks whether all is there, before anything is done, and lets an adapter begin."""
         self.check_ready()
+        if stage == "fit" and self.adapter is not None:
+            self.adapter.begin(self.network, self.tokenizer)
 
     def configure_model(self) -> None:
         """Shards the parameters where the strategy is FSDP2 (`ModelParallelStrategy`)."""

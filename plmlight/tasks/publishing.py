@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.interop import write_folder
+from plmlight.interop import TEMPLATE, write_folder
 from plmlight.tasks.base import Task
 from plmlight.text import TextForm
 
@@ -40,6 +40,8 @@ def publish(
     heads = {k: v.detach() for k, v in state.items() if not k.startswith(besides) and id(v) not in own}
     name = published_as or type(task).__name__
     form: TextForm | None = getattr(task, "text_form", None)
+    if form is not None and form.chat is not None:
+        files = {**(files or {}), TEMPLATE: form.chat.template()}
     write_folder(
         folder,
         task.network,

@@ -1,3 +1,4 @@
+from plmlight.text.chat import ChatForm
 from plmlight.text.files import file_hash, replace_file, replace_folder
 from plmlight.text.form import Frame, TextForm, frame
 from plmlight.text.nearest import nearest
@@ -18,6 +19,7 @@ from plmlight.text.words import word_marks
 
 __all__ = [
     "TARGET_TOKENIZER",
+    "ChatForm",
     "Frame",
     "TextForm",
     "TokenizerKind",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from tokenizers import Tokenizer
 
+from plmlight.text.chat import ChatForm
 from plmlight.text.nearest import nearest
 from plmlight.text.tokenizers import document_separator
 
@@ -68,13 +69,13 @@ class TextForm:
         roles: what stands before the turns of the one who is answered, and of the one who answers: special tokens, or
             words. None for no such mark.
         history: how many turns a response is given to, at most; 0 where sources are no dialogues.
-        suffix: the text after a source: what stands before an assistant's answer.
+        chat: what stands around instructions and their answers; None where sources are none.
     """
 
     prefixes: Mapping[str, str] = field(default_factory=dict)
     roles: tuple[str, str] | None = None
     history: int = 0
-    suffix: str = ""
+    chat: ChatForm | None = None
 
     def source(self, text: str, prefix: str | None = None) -> str:
         """A source as the model reads it.
@@ -85,7 +86,7 @@ class TextForm:
                 with one, it stays as it is.
 
         Returns:
-            The text behind its prefix, and before the suffix.
+            The text behind its prefix; an instruction as a conversation of one turn.
 
         Raises:
             ValueError: for a name that is not known.
@@ -94,28 +95,42 @@ class TextForm:
             if prefix not in self.prefixes:
                 known = nearest(prefix, self.prefixes) or "; the model was trained without prefixes"
                 raise ValueError(f"prefix {prefix!r} is unknown{known}")
-            return self.prefixes[prefix] + text + self.suffix
+            return self.prefixes[prefix] + text
+        if self.chat is not None:
+            return self.chat.prompt([("user", text)])
         if len(self.prefixes) != 1:
-            return text + self.suffix
+            return text
         (only,) = self.prefixes.values()
-        return text if text.startswith(only) else only + text + self.suffix
+        return text if text.startswith(only) else only + text
 
-    def dialogue(self, turns: Sequence[str]) -> str:
+    @property
+    def converses(self) -> bool:
+        """Whether there is a form of conversations: of dialogues, or of instructions."""
+        return self.history > 0 or self.chat is not None
+
+    def dialogue(self, turns: Sequence[str], system: str | None = None) -> str:
         """The source that the next turn of a dialogue answers: the last turns, oldest first, each behind its role.
 
         Args:
             turns: what was said, in turn by two; the last one is to be answered.
+            system: what holds for all turns, of a model that follows instructions.
 
         Returns:
-            The turns in one line.
+            The turns in one line, or as a model that follows instructions has them.
 
         Raises:
             ValueError: when nothing was said, or the model was not trained on dialogues.
         """
-        if not self.history:
+        if not self.converses:
             raise ValueError("the model was not trained on dialogues: it has no history of turns")
         if not turns:
             raise ValueError("a dialogue needs at least one turn to answer")
+        if self.chat is not None:
+            roles = [("assistant", "user")[(len(turns) - place) % 2] for place in range(len(turns))]
+            said = list(zip(roles, turns, strict=True))
+            return self.chat.prompt([("system", system), *said] if system else said)
+        if system:
+            raise ValueError("the model was trained on dialogues without a system's turn")
         kept = [" ".join(turn.split()) for turn in turns[-self.history :]]
         if self.roles is None:
             return " ".join(kept)
@@ -134,7 +149,7 @@ class TextForm:
         """
         roles = None if self.roles is None else list(self.roles)
         plain = {"prefixes": dict(self.prefixes), "roles": roles, "history": self.history}
-        return plain | ({"suffix": self.suffix} if self.suffix else {})
+        return plain | ({} if self.chat is None else {"chat": self.chat.as_json()})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -151,8 +166,8 @@ class TextForm:
         """
         try:
             prefixes, roles, history = values["prefixes"], values["roles"], values["history"]
-            suffix = str(values.get("suffix", ""))
+            chat = None if values.get("chat") is None else ChatForm.from_json(values["chat"])
             pair = None if roles is None else (str(roles[0]), str(roles[1]))
-            return cls({str(name): str(text) for name, text in prefixes.items()}, pair, int(history), suffix)
+            return cls({str(name): str(text) for name, text in prefixes.items()}, pair, int(history), chat)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise ValueError(f"not the form of a text: {values!r} ({type(error).__name__}: {error})") from None

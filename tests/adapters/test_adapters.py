@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import plmlight
-from plmlight import BERT, GPT, LSTMLM, T5, CausalLM, LoRA, MaskedLM, PrefixTuning, Seq2Seq, XLNet
+from plmlight import BERT, GPT, LSTMLM, T5, CausalLM, LoRA, MaskedLM, PrefixTuning, PromptTuning, Seq2Seq, XLNet
 from plmlight.adapters import Adapter
 from plmlight.loading import write_checkpoint
 from plmlight.nn import LowRankLinear, Network, merge_low_rank
@@ -19,6 +19,7 @@ from plmlight.tasks import (
     TokenClassification,
     task_from_checkpoint,
 )
+from plmlight.text import train_tokenizer
 
 V = 61
 
@@ -104,7 +105,7 @@ def test_lora_changes_nothing_at_the_start_and_merges_to_the_same(make: Any) -> 
     assert all(parameter.requires_grad for parameter in merged.parameters())
 
 
-@pytest.mark.parametrize("adapter", [LoRA(rank=2), PrefixTuning(3)], ids=["lora", "prefix"])
+@pytest.mark.parametrize("adapter", [LoRA(rank=2), PrefixTuning(3), PromptTuning(3)], ids=["lora", "prefix", "prompt"])
 def test_only_the_adapter_and_the_head_are_trained(adapter: Adapter) -> None:
     task = classifier(adapter)
     learned(task)  # the gradient of A is nothing while B is
@@ -113,7 +114,7 @@ def test_only_the_adapter_and_the_head_are_trained(adapter: Adapter) -> None:
     assert trained == {
         name
         for name, _ in task.named_parameters()
-        if name.startswith("head.") or "low_rank" in name or "prefix" in name
+        if name.startswith("head.") or any(part in name for part in ("low_rank", "prefix", ".prompt"))
     }
     optimiser = task.optimizer(task)
     held = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
@@ -172,7 +173,7 @@ def test_a_share_of_two_percent_is_trained() -> None:
     assert trained / total < 0.02
 
 
-@pytest.mark.parametrize("adapter", [LoRA(rank=2, alpha=3.0, targets=["*.out"]), PrefixTuning(3)])
+@pytest.mark.parametrize("adapter", [LoRA(rank=2, alpha=3.0, targets=["*.out"]), PrefixTuning(3), PromptTuning(3)])
 def test_a_checkpoint_builds_it_again(adapter: Adapter, tmp_path: Path) -> None:
     task = classifier(adapter).eval()
     learned(task)
@@ -234,6 +235,77 @@ def test_a_prefix_of_an_encoder_decoder() -> None:
     assert not torch.allclose(task(ids(), ids(2, 4), padding())["logits"], before, atol=1e-4)
 
 
+@pytest.mark.parametrize("make", [bert, gpt], ids=["bert", "gpt"])
+def test_a_prompt_is_what_tokens_before_the_text_would_be(make: Any) -> None:
+    network = make().eval()
+    prompt, text = ids(1, 3), ids(2, 7)
+    before = network(torch.cat([prompt.expand(2, -1), text], 1))
+    table = network.token_embedding.weight
+    PromptTuning(3).apply(network)
+    with torch.no_grad():
+        network.token_embedding.prompt.copy_(table[prompt[0]])
+    after = network(text)
+    both = [out if isinstance(out, Tensor) else out[0] for out in (before, after)]
+    torch.testing.assert_close(both[1], both[0][:, 3:], atol=1e-5, rtol=0)
+    assert network.max_length == 13
+    with pytest.raises(ValueError, match=r"1[47] tokens"):
+        network(ids(1, 14))
+
+
+def test_a_prompt_of_an_encoder_decoder_is_read_with_its_source() -> None:
+    network = t5().eval()
+    prompt, text = ids(1, 3), ids(2, 7)
+    before = network.encode(torch.cat([prompt.expand(2, -1), text], 1))
+    PromptTuning(3).apply(network)
+    with torch.no_grad():
+        network.token_embedding.get_parameter("prompt").copy_(network.token_embedding.weight[prompt[0]])
+    torch.testing.assert_close(network.encode(text), before[:, 3:], atol=1e-5, rtol=0)
+    short = network.encode(text[:, :4])
+    torch.testing.assert_close(network.encode(text, padding())[1, :4], short[1], atol=1e-5, rtol=0)
+
+
+def test_a_prompt_leaves_causality_padding_and_the_cache_as_they_are() -> None:
+    task = CausalLM(gpt(), adapter=PromptTuning(3)).eval()
+    learned(task)
+    tokens = ids(2, 8)
+    whole, none = task.network(tokens)
+    assert none is None
+    first, cache = task.network(tokens[:, :5], None, task.network.empty_cache(2))
+    rest, cache = task.network(tokens[:, 5:], None, cache)
+    assert cache is not None
+    assert cache[0].shape[2] == 8, "a cache holds nothing of the prompt"
+    torch.testing.assert_close(torch.cat([first, rest], 1), whole, atol=1e-5, rtol=0)
+    mask = torch.tensor([[1] * 8, [0] * 3 + [1] * 5])
+    padded, _ = task.network(torch.cat([tokens[:1], tokens[1:].roll(3)]), mask)
+    torch.testing.assert_close(padded[1, 3:], whole[1, :5], atol=1e-5, rtol=0)
+
+
+def test_a_prompt_starts_from_the_vocabulary_or_a_text() -> None:
+    task = CausalLM(gpt(), adapter=PromptTuning(3))
+    table, prompt = task.network.token_embedding.weight, task.network.token_embedding.get_parameter("prompt")
+    assert all(any(torch.equal(row, known) for known in table) for row in prompt)
+    told = CausalLM(gpt(), adapter=PromptTuning(5, text="the cat sat"))
+    with pytest.raises(ValueError, match="needs a tokenizer, and the task has none"):
+        told.setup("fit")
+    told.tokenizer = train_tokenizer(["the cat sat on the mat"] * 9, "bpe", V)
+    told.setup("fit")
+    given = told.tokenizer.encode("the cat sat", add_special_tokens=False).ids
+    made = told.network.token_embedding.get_parameter("prompt")
+    assert torch.equal(made, told.network.token_embedding.weight[(given * 5)[:5]])
+    learned(told)
+    kept = made.detach().clone()
+    told.setup("fit")
+    assert torch.equal(made, kept), "what was learned stays"
+
+
+def test_a_prompt_stands_before_one_document() -> None:
+    for network in (bert(), gpt(), t5()):
+        PromptTuning(3).apply(network)
+        read = network.encode if isinstance(network, T5) else network
+        with pytest.raises(ValueError, match="a prompt stands before one document"):
+            read(ids(), torch.tensor([[1, 1, 1, 2, 2, 2, 2]] * 2))
+
+
 def test_what_cannot_be_adapted() -> None:
     with pytest.raises(ValueError, match=r"no matrix of BERT matches '\*atention.query'; did you mean"):
         LoRA(targets=["*atention.query"]).apply(bert())
@@ -248,8 +320,16 @@ def test_what_cannot_be_adapted() -> None:
     for wrong in ({"rank": 0}, {"alpha": 0.0}, {"dropout": 1.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} .*: expected"):
             LoRA(**wrong)
-    with pytest.raises(ValueError, match="length 0: expected"):
-        PrefixTuning(0)
+    for cls in (PrefixTuning, PromptTuning):
+        with pytest.raises(ValueError, match="length 0: expected"):
+            cls(0)
+    with pytest.raises(ValueError, match="text is empty"):
+        PromptTuning(text=" ")
+    for other in (LSTMLM(V, d_model=8, num_layers=1), XLNet(V, d_model=24, num_layers=1, num_heads=3)):
+        with pytest.raises(ValueError, match="has no place for a prompt"):
+            PromptTuning(3).apply(other)
+    with pytest.raises(ValueError, match="length 16 leaves nothing of the network's max_length 16"):
+        PromptTuning(16).apply(bert())
 
 
 def test_merging_leaves_nothing_of_the_adapter() -> None:

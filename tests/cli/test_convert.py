@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import plmlight
-from plmlight import GPT, CausalLM, LoRA, PrefixTuning
+from plmlight import BERT, GPT, CausalLM, LoRA, PrefixTuning, PromptTuning, SentenceEmbedding
 from plmlight.adapters import Adapter
 from plmlight.cli import main
 from plmlight.loading import write_checkpoint
@@ -114,7 +114,9 @@ def lora(tmp_path: Path, adapter: Adapter) -> tuple[CausalLM, str]:
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 
 
-@pytest.mark.parametrize("adapter", [LoRA(rank=2, targets=["*"]), PrefixTuning(3)], ids=["lora", "prefix"])
+@pytest.mark.parametrize(
+    "adapter", [LoRA(rank=2, targets=["*"]), PrefixTuning(3), PromptTuning(3)], ids=["lora", "prefix", "prompt"]
+)
 def test_only_the_adapter(adapter: Adapter, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task, checkpoint = lora(tmp_path, adapter)
     assert main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")]) == 0
@@ -153,6 +155,43 @@ def test_peft_opens_the_adapter(tmp_path: Path) -> None:
     base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     torch.testing.assert_close(theirs(IDS).logits, task(IDS)["logits"], atol=1e-5, rtol=0)
+
+
+def test_peft_opens_the_prompt_of_a_decoder(tmp_path: Path) -> None:
+    task, checkpoint = lora(tmp_path, PromptTuning(4))
+    main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")])
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    found = theirs(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits
+    torch.testing.assert_close(found[:, 4:], task(IDS)["logits"], atol=1e-5, rtol=0)
+
+
+def test_peft_opens_the_prompt_of_an_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference("BertModel").save_pretrained(tmp_path / "base")
+    network = BERT.from_pretrained(str(tmp_path / "base"), dropout=0.0)
+    task = SentenceEmbedding(network=network, adapter=PromptTuning(4)).eval()
+    nn.init.normal_(network.token_embedding.get_parameter("prompt"))
+    write_checkpoint(task, tmp_path / "x.ckpt")
+    main(["convert", str(tmp_path / "x.ckpt"), "--adapter", "--output", str(tmp_path / "adapter")])
+    assert "PEFT cannot" not in capsys.readouterr().err
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0]])
+    ids = IDS.repeat(2, 1)
+    base = transformers.AutoModel.from_pretrained(tmp_path / "base")
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    found = theirs(input_ids=ids, attention_mask=mask).last_hidden_state[:, 4:]
+    torch.testing.assert_close(network(ids, mask)[mask > 0], found[mask > 0], atol=1e-5, rtol=0)
+    again = plmlight.load(tmp_path / "adapter")
+    assert torch.equal(again.network(ids, mask), network(ids, mask))
+
+
+def test_a_prompt_cannot_be_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, checkpoint = lora(tmp_path, PromptTuning(4))
+    error = refused([checkpoint, "--merge", "--output", str(tmp_path / "y")], capsys)
+    assert "PromptTuning cannot be merged: what it learned is no difference of weights" in error
+    main(["convert", checkpoint, "--adapter", "--output", str(tmp_path / "adapter")])
+    error = refused([str(tmp_path / "adapter"), "--merge", "--output", str(tmp_path / "y")], capsys)
+    assert "PromptTuning cannot be merged" in error
+    assert not (tmp_path / "y").exists()
 
 
 def test_merging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

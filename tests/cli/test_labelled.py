@@ -222,6 +222,52 @@ def test_tags_are_learned_by_the_command_and_tested_with_the_checkpoint(quick: P
     assert cli.main(["test", *words, "other.txt"]) == 2
 
 
+def test_a_checkpoint_needs_no_text_to_train_on(folder: Path, quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = quick / "asked.jsonl"
+    asked.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS[:4]))
+    found = predicted(folder / "model.ckpt", "--data.predict_files", str(asked))
+    with_training = quick / "train.jsonl"
+    with_training.write_text("".join(json.dumps({"text": "a", "label": label}) + "\n" for label in LABELS))
+    files = ["--data.files", str(with_training), "--data.validation_fraction", "0"]
+    assert found == predicted(folder / "model.ckpt", *files, "--data.predict_files", str(asked))
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--trainer.default_root_dir", "run"]
+    path = ["--ckpt_path", str(folder / "model.ckpt"), "--data.label_field", "kind", *quiet]
+    assert cli.main(["test", *path, "--data.test_files", str(folder / "test.jsonl")]) == 0
+    assert cli.main(["validate", *path, "--data.validation_files", str(folder / "test.jsonl")]) == 0
+    said = capsys.readouterr().out
+    assert "test_accuracy" in said
+    assert "val_accuracy" in said
+    pages = [(quick / "run" / f"report-{name}.html").read_text() for name in ("test", "validate")]
+    assert "val_accuracy" in pages[1]
+    assert "The validation set." in pages[1]
+    assert all(label in page for page in pages for label in LABELS)
+    assert cli.main(["validate", *path]) == 2
+    assert "LabelledText has no text to validate on: set validation_files" in capsys.readouterr().err
+
+
+def test_other_tasks_need_no_text_to_train_on_either(quick: Path) -> None:
+    tagger = TokenClassification(tiny(), ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"], unit="character")
+    write_checkpoint(ready(tagger), quick / "t.ckpt")
+    (quick / "asked.jsonl").write_text(json.dumps({"text": "天气"}) + "\n")
+    (found,) = predicted(quick / "t.ckpt", "--data.predict_files", "asked.jsonl")
+    assert len(found["tags"]) == 2
+    write_checkpoint(ready(QuestionAnswering(tiny(max_length=64), 40, 8)), quick / "q.ckpt")
+    (quick / "asked.jsonl").write_text(json.dumps({"question": "What?", "context": "Paris is the capital."}) + "\n")
+    (found,) = predicted(quick / "q.ckpt", "--data.predict_files=asked.jsonl")
+    assert found["question"] == "What?"
+    relations = RelationExtraction(tiny(), ["A(e1,e2)", "A(e2,e1)", "Other"], [5, 6, 7, 8])
+    write_checkpoint(ready(relations), quick / "r.ckpt")
+    (quick / "asked.jsonl").write_text(json.dumps({"text": "the <e1>garden</e1> of <e2>paris</e2>"}) + "\n")
+    (found,) = predicted(quick / "r.ckpt", "--data.predict_files", "asked.jsonl")
+    assert found["label"] in relations.labels
+
+
+def test_training_needs_text(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fit", "--model", "TextClassification", "--model.network", "BERT", "--data", "LabelledText"]
+    assert cli.main(words) == 2
+    assert "LabelledText has no text to fit on: set files" in capsys.readouterr().err
+
+
 def test_the_hint_after_fit_asks_what_the_task_can_answer() -> None:
     assert question(small_classifier()) == '--text "a text"'
 

@@ -75,8 +75,22 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     file = written(tmp_path, ITEMS + '\n4\t"no entity"\nOther\n')
     found, skipped = read_relations(file, "skip")
     assert len(found) == 3
-    assert len(skipped) == 1
-    assert skipped[0].endswith("train.txt:12: the marker <e1> is missing")
+    assert skipped == [(f"{file}:12", "the marker <e1> is missing")]
+
+
+def test_what_is_left_out_is_written_to_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    far = f'9\t"<e1>a</e1> {"b " * 40}<e2>c</e2>"\nOther\n\n'
+    file = written(tmp_path, many() + '8\t"no entity"\nOther\n\n' + far)
+    made = RelationData(
+        file, on_error="skip", validation_fraction=0, max_length=24, cache_folder=str(tmp_path / "cache")
+    )
+    (first,) = (tmp_path / "cache" / "skipped").iterdir()
+    assert [json.loads(line)["why"] for line in first.read_text().splitlines()] == ["the marker <e1> is missing"]
+    assert len(made.samples("fit")) == 8
+    (later,) = set((tmp_path / "cache" / "skipped").iterdir()) - {first}
+    told = [json.loads(line) for line in later.read_text().splitlines()]
+    assert len(told) == len(made.skipped) == 2
+    assert "the entities and what is between them are" in told[1]["why"]
 
 
 def test_markers() -> None:

@@ -65,8 +65,13 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     for on_error in ("skip", "search"):
         found, skipped = read_questions(file, on_error)
         assert [(each.id, each.gold) for each in found] == [("q1", ["Bob"]), ("q3", ["Bob"])]
-        assert len(skipped) == 1
-        assert "question 'q2': the answer 'Eve' does not stand at 8 of its context, where 'Bob' is" in skipped[0]
+        ((where, why),) = skipped
+        assert where.endswith("question 'q2'")
+        assert why == "the answer 'Eve' does not stand at 8 of its context, where 'Bob' is"
+    made = SquadData(file, on_error="skip", validation_fraction=0, cache_folder=str(tmp_path / "cache"))
+    (listed,) = (tmp_path / "cache" / "skipped").iterdir()
+    assert [json.loads(line) for line in listed.read_text().splitlines()] == [{"where": where, "why": why}]
+    assert made.skipped == [(where, why)]
     only = written(tmp_path, squad(question([wrong])), "only.json")
     with pytest.raises(ValueError, match="no question is left of 1"):
         SquadData(only, on_error="skip", cache_folder=str(tmp_path))
