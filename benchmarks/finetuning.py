@@ -61,6 +61,7 @@ RESUME = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f
 FOLDER = ("--model.network.folder", MINILM)
 THUCNEWS = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
 THUCNEWS_FILES = ("--text_field", "1", "--label_field", "2")
+UNNAMED = ("--data.labels", "null")
 EPRSTMT = {
     "train": "cls/zh_eprstmt.train_few_all.json",
     "test": "cls/zh_eprstmt.dev_few_all.json",
@@ -69,7 +70,7 @@ EPRSTMT = {
 EPRSTMT_FILES = ("--text_field", "sentence", "--file_format", "jsonl")
 CHINESE_FOLDER = ("--model.network.folder", CHINESE)
 EPRSTMT_BAG = (
-    *("--data.text_field", "sentence", "--data.label_field", "label", "--data.labels", "null"),
+    *("--data.text_field", "sentence", "--data.label_field", "label", *UNNAMED),
     *("--data.file_format", "jsonl", "--data.batch_size", "16", "--trainer.max_epochs", "30"),
 )
 SCRATCH = (
@@ -81,7 +82,7 @@ ROWS = {
     "trec-scratch": Row("classification-minilm-trec", fit=SCRATCH, evaluate=TREC_FILES, **TREC),
     "trec-bag": Row("classification-bag-of-vectors-trec", evaluate=TREC_FILES, **TREC),
     "thucnews-bert": Row("classification-bert-tiny-thucnews", fit=CHINESE_FOLDER, evaluate=THUCNEWS_FILES, **THUCNEWS),
-    "thucnews-bag": Row("classification-bag-of-vectors-thucnews", evaluate=THUCNEWS_FILES, **THUCNEWS),
+    "thucnews-bag": Row("classification-bag-of-vectors-thucnews", fit=UNNAMED, evaluate=THUCNEWS_FILES, **THUCNEWS),
     "eprstmt-bert": Row("classification-bert-tiny-eprstmt", fit=CHINESE_FOLDER, evaluate=EPRSTMT_FILES, **EPRSTMT),
     "eprstmt-bag": Row("classification-bag-of-vectors-thucnews", fit=EPRSTMT_BAG, evaluate=EPRSTMT_FILES, **EPRSTMT),
     "sst2-minilm": Row("classification-minilm-sst2", fit=FOLDER, evaluate=SST2_FILES, **SST2),

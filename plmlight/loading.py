@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import __version__ as lightning_version
@@ -184,6 +186,13 @@ def _from_vectors(path: Path) -> Task:
     return task
 
 
+_LABELS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "TextClassification": read_labels,
+    "TokenClassification": read_tags,
+}
+"""What reads the names of a task's labels from a folder."""
+
+
 def _from_folder(folder: Path) -> Task:
     if (folder / "manifest.json").exists():
         raise ValueError(f"{folder}: is a bundle; open it with plmlight.runtime.load")
@@ -199,10 +208,8 @@ def _from_folder(folder: Path) -> Task:
     arguments = {"network": imported.network, **imported.arguments}
     if name == "SentenceEmbedding":
         arguments |= read_pooling(folder, isinstance(imported.network, Encoder) and imported.network.cls_last)
-    elif name == "TextClassification":
-        arguments |= read_labels(folder)
-    elif name == "TokenClassification":
-        arguments |= read_tags(folder)
+    elif name in _LABELS:
+        arguments |= _LABELS[name](folder)
     task: Task = build({"class_path": f"plmlight.{name}", "init_args": arguments})
     fill(task, imported.heads, imported.names, str(folder))
     if isinstance(task, plmlight.tasks.Seq2Seq):

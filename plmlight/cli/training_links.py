@@ -38,6 +38,7 @@ DATA = {
     "TextClassification": "LabelledText",
     "TokenClassification": "TaggedText",
     "RelationExtraction": "RelationData",
+    "SemanticRoleLabelling": "RoleData",
     "QuestionAnswering": "SquadData",
     "SentenceEmbedding": "TextPairs",
 }

@@ -203,14 +203,16 @@ def _spans(spans: Any, length: int, where: str) -> list[TagSpan]:
         raise ValueError(f"{where}: field 'spans' should be a list, got {str(spans)[:40]}")
     found = []
     for span in spans:
-        parts = [span.get(name) for name in ("label", "start", "end")] if isinstance(span, dict) else [None]
-        if not parts[0] or [type(part) for part in parts] != [str, int, int]:
+        label, start, end = (
+            (span.get(name) for name in ("label", "start", "end")) if isinstance(span, dict) else [None] * 3
+        )
+        if not (label and isinstance(label, str) and type(start) is int and type(end) is int):
             raise ValueError(
                 f"{where}: a span needs 'start' and 'end', numbers of words, and 'label', got {str(span)[:60]}"
             )
-        if not 0 <= parts[1] < parts[2] <= length:
-            raise ValueError(f"{where}: the span {parts[1]} to {parts[2]} ({parts[0]}) is not in {length} words")
-        found.append(TagSpan(*parts))
+        if not 0 <= start < end <= length:
+            raise ValueError(f"{where}: the span {start} to {end} ({label}) is not in {length} words")
+        found.append(TagSpan(label, start, end))
     found.sort(key=lambda span: span.start)
     for one, other in pairwise(found):
         if other.start < one.end:

@@ -35,7 +35,7 @@ class RoleData(LabelledData[RoleExample]):
     more tokens than ``max_length`` words at the beginning and the end are left out, and count as without a role.
 
     Args:
-        files: to train on.
+        files: to train on, where that is done.
         word_column: of files with columns: the word, from 0; by default the first of CoNLL-2005, the fourth of
             CoNLL-2012.
         labels: the names of the tags, in order; by default B and I of each role in ``files``, and O, sorted.
@@ -69,7 +69,7 @@ class RoleData(LabelledData[RoleExample]):
 
     def __init__(
         self,
-        files: str | list[str],
+        files: str | list[str] | None = None,
         word_column: int | None = None,
         labels: list[str] | None = None,
         markers: list[str] | None = None,
@@ -129,9 +129,10 @@ class RoleData(LabelledData[RoleExample]):
         return example.words
 
     def _settle(self) -> None:
-        self.labels = self._given or complete(
-            {OUTSIDE, *(tag for example in self.examples["fit"] for tag in example.tags)}
-        )
+        training = self.examples["fit"]
+        if self._given is None and not training:
+            raise self._no_text("fit", ", or labels where there is nothing to train")
+        self.labels = self._given or complete({OUTSIDE, *(tag for example in training for tag in example.tags)})
         known = set(self.labels)
         for examples in self.examples.values():
             for example in examples:

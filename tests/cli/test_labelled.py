@@ -260,6 +260,11 @@ def test_other_tasks_need_no_text_to_train_on_either(quick: Path) -> None:
     (quick / "asked.jsonl").write_text(json.dumps({"text": "the <e1>garden</e1> of <e2>paris</e2>"}) + "\n")
     (found,) = predicted(quick / "r.ckpt", "--data.predict_files", "asked.jsonl")
     assert found["label"] in relations.labels
+    roles = SemanticRoleLabelling(tiny(), ["B-A0", "B-V", "I-A0", "I-V", "O"], [101, 102])
+    write_checkpoint(ready(roles), quick / "s.ckpt")
+    (quick / "asked.jsonl").write_text(json.dumps({"tokens": ["she", "opened", "it"], "predicate": 1}) + "\n")
+    (found,) = predicted(quick / "s.ckpt", "--data.predict_files", "asked.jsonl")
+    assert len(found["tags"]) == 3
 
 
 def test_training_needs_text(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
