@@ -79,10 +79,11 @@ def _answer(
     model: SequenceGenerator | TextGenerator, turns: list[str], options: DecodingOptions, system: str | None
 ) -> str:
     """Prints the next turn, while it is written unless a beam search has to end first."""
+    how: dict[str, Any] = {}
     if isinstance(model, TextGenerator):
         source, how = model.conversation(turns, options, system), {"raw": True}
     else:
-        source, how = model.text_form.dialogue(turns, system), {}
+        source = model.text_form.dialogue(turns, system)
     if options.num_beams > 1 or options.num_return_sequences > 1:
         answer = model.generate([source], options, **how)[0][0].text
         print(answer.strip())

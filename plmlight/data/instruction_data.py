@@ -107,6 +107,7 @@ class InstructionData(LabelledData[Conversation]):
     def text_form(self) -> TextForm:
         """What stands around instructions and answers, which whoever asks the model leaves out."""
         end = self.tokenizer.id_to_token(frame(self.tokenizer).closing[-1])
+        assert end is not None
         return TextForm(chat=replace(self._chat, end=end))
 
     def _examples(self, files: Files) -> list[Conversation]:
