@@ -18,6 +18,7 @@ from plmlight.cli.arguments import OneLineErrors, parse, parser
 from plmlight.cli.infer_answers import DECODING, answers_of
 from plmlight.cli.infer_chat import chat
 from plmlight.cli.infer_models import one_line_warnings, open_model
+from plmlight.cli.infer_search import NAMED, searching
 from plmlight.decoding import DecodingOptions, Record, TextAnalyser
 from plmlight.text import replace_file
 
@@ -36,7 +37,8 @@ def main(command: str, argv: list[str]) -> int:
       the answer of its task, as ``{"text", "label", "score", "scores"}``. A line of a JSON-lines file is a request as
       it is: with ``"pair"``, ``"question"`` and ``"context"``, ... as the task needs; other keys are passed on.
     - One that embeds: on a terminal the beginning of each vector; otherwise a JSON line a text:
-      ``{"text", "embedding"}``.
+      ``{"text", "embedding"}``. With ``--documents`` of one text a line a document that was found, otherwise a JSON
+      line a text: ``{"text", "matches"}``, each ``{"document", "score", "place"}``.
 
     Args:
         command: the command's name.
@@ -54,8 +56,9 @@ def main(command: str, argv: list[str]) -> int:
     DecodingOptions(**{name: value for name, value in given.items() if name in DECODING})  # before a model loads
     if values.batch_size is not None and values.batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {values.batch_size}")
+    searches = any(values[name] is not None for name in NAMED)
     if values.chat:
-        alone = [name for name in ("text", "input", "output", "batch_size") if values[name] is not None]
+        alone = [name for name in ("text", "input", "output", "batch_size", *NAMED) if values[name] is not None]
         if alone:
             raise ValueError(f"--chat reads lines and answers each: --{alone[0]} does not go with it")
         model = open_model(values.model, values.provider, values.threads, values.graph)
@@ -65,7 +68,13 @@ def main(command: str, argv: list[str]) -> int:
     if isinstance(asked[0].content, dict) and not asked[0].where and not isinstance(model, TextAnalyser):
         flag = "question" if values.question else "pair"
         raise ValueError(f"--{flag} is for models that were trained on labels, and {values.model} is none of them")
-    answers = answers_of(values.model, model, given)
+    answers = (
+        searching(
+            values.model, model, values, given, lambda name: open_model(name, values.provider, values.threads, None)
+        )
+        if searches
+        else answers_of(values.model, model, given)
+    )
     texts: list[Any] = (
         [each.request(model) for each in asked] if isinstance(model, TextAnalyser) else [each.text for each in asked]
     )
@@ -144,6 +153,19 @@ def _parser(command: str) -> OneLineErrors:
         help='texts from a file: .jsonl with a "text" or "prompt" a line (or what a task needs: "pair", "question", '
         '"context"), else one text a line. '
         "Without --text and --input they are read from the standard input, one a line",
+    )
+    arguments.add_argument(
+        "--documents",
+        type=str,
+        default=None,
+        help='of models that embed: find, for each text, the nearest of these: .jsonl with a "text" a line, else one a '
+        "line; or a folder that an index was saved to. --top_k of them (usual: 10)",
+    )
+    arguments.add_argument(
+        "--rerank", type=str, default=None, help="a classifier of pairs (a cross-encoder) that orders what is found"
+    )
+    arguments.add_argument(
+        "--candidates", type=int, default=None, help="how many of the nearest documents it orders (usual: --top_k)"
     )
     arguments.add_argument(
         "--prefix",
