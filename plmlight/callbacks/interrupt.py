@@ -7,59 +7,79 @@ from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 class StopsCleanly(pl.Callback):
-    """Lets Ctrl-C end a run between two steps, with a checkpoint from which it can go on; a second one ends it at once.
+    """Lets Ctrl-C and SIGTERM end a run between two steps, with a checkpoint from which it goes on as if it never had.
+
+    Schedulers send SIGTERM some time before they kill, often to every process and more than once: that changes nothing.
+    A second Ctrl-C ends the run at once.
 
     Args:
         filename: of the checkpoint, in ``trainer.default_root_dir``.
+
+    Attributes:
+        saved: the checkpoint, where one was written.
+        signal: what asked for the end.
     """
 
     def __init__(self, filename: str = "last.ckpt") -> None:
         self.filename = filename
         self.saved: Path | None = None
-        self._asked = False
-        self._before: Any = None
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes over Ctrl-C, where Python lets it."""
+        """Takes over the two signals, where Python lets it."""
+        self._step = trainer.global_step
+        if trainer.received_sigterm:  # while all was made ready
+            self.signal = signal.SIGTERM
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._before = {each: signal.signal(each, self._ask) for each in (signal.SIGINT, signal.SIGTERM)}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Ends the run where that was asked; several ranks agree on it every ``log_every_n_steps`` batches.
+        """Ends the run where that was asked and a step is done; several ranks agree on it every some steps.
+
+        That is every ``log_every_n_steps``. Gradients that are still added up are in no checkpoint.
 
         Raises:
-            KeyboardInterrupt: after the checkpoint is written.
+            KeyboardInterrupt: after the checkpoint is written, for Ctrl-C.
+            SIGTERMException: the same for SIGTERM, and where another rank was told.
         """
-        asked = self._asked
+        if trainer.global_step == self._step:
+            return
+        self._step = trainer.global_step
+        asked = self.signal is not None
         if trainer.world_size > 1:
-            if (batch_idx + 1) % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
+            if self._step % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
                 return
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked:
             path = Path(trainer.default_root_dir) / self.filename
             trainer.save_checkpoint(path)
             self.saved = path
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if self.signal == signal.SIGINT else SIGTERMException
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gives Ctrl-C back."""
+        """Gives the signals back."""
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Gives Ctrl-C back."""
+        """Gives the signals back."""
+        if isinstance(exception, SIGTERMException) and self.signal is None:  # before training, or another rank's
+            self.signal = signal.SIGTERM
         self._restore()
 
     def _restore(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+        self._before = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if number == signal.SIGINT and self.signal is not None:
             raise KeyboardInterrupt
-        self._asked = True
+        self.signal = self.signal or signal.Signals(number)

@@ -23,8 +23,9 @@ DESCRIPTION = """Measures a bundle, a checkpoint, a Hugging Face folder or a hub
 perplexity and bits-per-byte: language models that read left to right, every token with as much before it as the model
 reads. pseudo-perplexity: masked language models, each token hidden in turn. similarity: rank correlation of the cosines
 of two texts' vectors with given scores. retrieval: how early the texts that belong to a query come when all are ranked
-by the cosine (nDCG, MRR, MAP, recall). generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an
-encoder-decoder writes, decoded as asked for, and in torch the loss and perplexity of what it should have written.
+by the cosine (nDCG, MRR, MAP, recall), and with --rerank the first of them by a model that reads both together.
+generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an encoder-decoder writes, decoded as asked
+for, and in torch the loss and perplexity of what it should have written.
 labels: a task that was trained on labels on data of its kind, with its own measures.
 words: word vectors on a file of word pairs with scores (rank correlation) or of analogies (3CosAdd, by section).
 Examples:
@@ -82,6 +83,7 @@ def main(command: str, argv: list[str]) -> int:
         context=chosen.context,
         stride=chosen.stride,
         prefix=chosen.prefix,
+        candidates=chosen.candidates,
         batch_size=chosen.batch_size,
         bootstrap=Bootstrap(chosen.samples, chosen.confidence, chosen.seed),
     )
@@ -93,11 +95,12 @@ def main(command: str, argv: list[str]) -> int:
 
     model = opened(chosen.model)
     baseline = opened(chosen.baseline) if chosen.baseline is not None else None
+    rerank = opened(chosen.rerank) if chosen.rerank is not None else None
     for one in (model, baseline):
         if one is not None and one.task != "Seq2Seq":
             _refuse_foreign(one.name, one.task, chosen, decoding, written=one.task in KINDS)
     with _progress(f"Evaluating {chosen.model}") as advance, one_line_warnings(command):
-        result = evaluate(model, chosen.data, settings, baseline, advance)
+        result = evaluate(model, chosen.data, settings, baseline, advance, rerank)
     texts = result.pop("texts", [])
     result.get("baseline", {}).pop("texts", None)
     _show(result)
@@ -174,6 +177,14 @@ def _parser(command: str) -> OneLineErrors:
         help="the name of the task that the model is asked for",
     )
     add("--baseline", type=str | None, default=None, help="another model, to be compared with on the same data")
+    add(
+        "--rerank",
+        type=str | None,
+        default=None,
+        help="of retrieval: a classifier of pairs (a cross-encoder) that orders what was found; the model alone is "
+        "the baseline then",
+    )
+    add("--candidates", type=int, default=100, help="of retrieval: how many documents of a query --rerank reads")
     add("--output", type=str | None, default=None, help="write the numbers and all that led to them to this JSON file")
     add(
         "--vocabulary",

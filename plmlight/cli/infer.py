@@ -18,6 +18,7 @@ from plmlight.cli.arguments import OneLineErrors, parse, parser
 from plmlight.cli.infer_answers import DECODING, answers_of
 from plmlight.cli.infer_chat import chat
 from plmlight.cli.infer_models import one_line_warnings, open_model
+from plmlight.cli.infer_search import NAMED, searching
 from plmlight.decoding import DecodingOptions, Record, TextAnalyser
 from plmlight.text import replace_file
 
@@ -37,7 +38,8 @@ def main(command: str, argv: list[str]) -> int:
       it is: with ``"pair"``, ``"question"`` and ``"context"``, ``"predicate"``, ... as the task needs; other keys are
       passed on. What a text is asked about is marked in it: ``She [gave] it away.``, ``<e1>Ann</e1> met <e2>Bob</e2>``.
     - One that embeds: on a terminal the beginning of each vector; otherwise a JSON line a text:
-      ``{"text", "embedding"}``.
+      ``{"text", "embedding"}``. With ``--documents`` of one text a line a document that was found, otherwise a JSON
+      line a text: ``{"text", "matches"}``, each ``{"document", "score", "place"}``.
 
     Args:
         command: the command's name.
@@ -55,8 +57,9 @@ def main(command: str, argv: list[str]) -> int:
     DecodingOptions(**{name: value for name, value in given.items() if name in DECODING})  # before a model loads
     if values.batch_size is not None and values.batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {values.batch_size}")
+    searches = any(values[name] is not None for name in NAMED)
     if values.chat:
-        alone = [name for name in ("text", "input", "output", "batch_size") if values[name] is not None]
+        alone = [name for name in ("text", "input", "output", "batch_size", *NAMED) if values[name] is not None]
         if alone:
             raise ValueError(f"--chat reads lines and answers each: --{alone[0]} does not go with it")
         model = open_model(values.model, values.provider, values.threads, values.graph)
@@ -66,7 +69,13 @@ def main(command: str, argv: list[str]) -> int:
     if isinstance(asked[0].content, dict) and not asked[0].where and not isinstance(model, TextAnalyser):
         flag = "question" if values.question else "pair"
         raise ValueError(f"--{flag} is for models that were trained on labels, and {values.model} is none of them")
-    answers = answers_of(values.model, model, given)
+    answers = (
+        searching(
+            values.model, model, values, given, lambda name: open_model(name, values.provider, values.threads, None)
+        )
+        if searches
+        else answers_of(values.model, model, given)
+    )
     texts: list[Any] = (
         [each.request(model) for each in asked] if isinstance(model, TextAnalyser) else [each.text for each in asked]
     )
@@ -150,6 +159,19 @@ def _parser(command: str) -> OneLineErrors:
         help='texts from a file: .jsonl with a "text" or "prompt" a line (or what a task needs: "pair", "question", '
         '"context", "tokens", "predicate"), else one text a line. '
         "Without --text and --input they are read from the standard input, one a line",
+    )
+    arguments.add_argument(
+        "--documents",
+        type=str,
+        default=None,
+        help='of models that embed: find, for each text, the nearest of these: .jsonl with a "text" a line, else one a '
+        "line; or a folder that an index was saved to. --top_k of them (usual: 10)",
+    )
+    arguments.add_argument(
+        "--rerank", type=str, default=None, help="a classifier of pairs (a cross-encoder) that orders what is found"
+    )
+    arguments.add_argument(
+        "--candidates", type=int, default=None, help="how many of the nearest documents it orders (usual: --top_k)"
     )
     arguments.add_argument(
         "--prefix",

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -210,7 +211,8 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Adds the callbacks and the logger that a run has unless the configuration brings its own."""
         settings = self.config_init["trainer"]
-        callbacks = list(settings.get("callbacks") or [])
+        given = settings.get("callbacks") or []
+        callbacks = list(given) if isinstance(given, list | tuple) else [given]
         extra: list[tuple[type[pl.Callback], pl.Callback]] = []
         if self.command == "fit":
             extra += [(Throughput, Throughput()), (StopsCleanly, StopsCleanly())]
@@ -239,7 +241,7 @@ class TrainingCLI(LightningCLI):
         """Runs the command.
 
         Returns:
-            The exit status: 130 where the user stopped it.
+            The exit status: 130 where the user stopped it, 143 where SIGTERM did, as shells count signals.
         """
         path = self.config.ckpt_path
         if self.rebuilt is not None:
@@ -258,8 +260,7 @@ class TrainingCLI(LightningCLI):
         except (SystemExit, KeyboardInterrupt):
             if not self.trainer.interrupted:
                 raise
-            self._say_interrupted()
-            return 130
+            return self._say_interrupted()
         if self.trainer.is_global_zero:
             if self.command == "fit":
                 self._say_what_next()
@@ -276,9 +277,9 @@ class TrainingCLI(LightningCLI):
     def _new_folders(self) -> list[Path]:
         """The folders that logs will make, the innermost first: a run that cannot begin leaves none of them."""
         logger = self.trainer.logger
-        if self.command != "fit" or not isinstance(logger, CSVLogger):
+        if self.command != "fit" or not isinstance(logger, CSVLogger | None):
             return []
-        folder = Path(logger.log_dir)
+        folder = Path(self.trainer.default_root_dir if logger is None else logger.log_dir)
         return [path for path in (folder, *folder.parents) if not path.exists()]
 
     def _check_fits(self, path: str) -> None:
@@ -307,14 +308,20 @@ class TrainingCLI(LightningCLI):
                 return Path(os.path.relpath(path))
         return None
 
-    def _say_interrupted(self) -> None:
-        saved = next((c.saved for c in self.callbacks if isinstance(c, StopsCleanly) and c.saved), None)
-        if saved is not None and self.trainer.is_global_zero:
+    def _say_interrupted(self) -> int:
+        """Says how to go on, and gives the exit status."""
+        stops = next((callback for callback in self.callbacks if isinstance(callback, StopsCleanly)), None)
+        number = stops.signal if stops is not None and stops.signal is not None else signal.SIGINT
+        told = "stopped by SIGTERM" if number == signal.SIGTERM else "interrupted"
+        if stops is not None and stops.saved is not None and self.trainer.is_global_zero:
             words = " ".join(sys.argv[1:]) if sys.argv[1:2] == ["fit"] else "fit ..."
             print(
-                f"plmlight fit: interrupted; go on with:\n  python -m plmlight {words} --ckpt_path {saved}",
+                f"plmlight fit: {told}; go on with:\n  python -m plmlight {words} --ckpt_path {stops.saved}",
                 file=sys.stderr,
             )
+        elif number == signal.SIGTERM and self.trainer.is_global_zero:
+            print(f"plmlight {self.command}: {told}; there was nothing to keep", file=sys.stderr)
+        return 128 + number
 
     def _say_what_next(self) -> None:
         path = self._last_checkpoint()

@@ -22,6 +22,7 @@ from plmlight.data.shards import FORMAT, Shards, is_shards, write_shards
 from plmlight.data.sources import Source
 from plmlight.data.words import WordSegmentation, segmentation, word_starts
 from plmlight.text import TokenizerKind, load_tokenizer, replace_file, save_tokenizer, tokenizer_hash, train_tokenizer
+from plmlight.text.training import FULL_WIDTH
 
 TRAINING_TEXT = 2**28
 """Characters of a corpus from which its tokenizer is trained, at most: its first ones."""
@@ -209,6 +210,7 @@ class Cache:
         key |= {"lowercase": True} if lowercase else {}
         key |= {"special_tokens": special_tokens} if special_tokens else {}
         key |= {"min_frequency": min_frequency} if min_frequency != 2 else {}
+        key |= {"kept": FULL_WIDTH} if kind in ("unigram", "albert", "xlnet", "t5") else {}
         return self._once("tokenizers", key, lambda at: (at / "tokenizer.json").exists(), build)
 
     def phrases(self, text: Text, passes: int, min_count: int, threshold: float, lowercase: bool) -> Phrases:

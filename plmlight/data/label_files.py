@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 import fsspec
 
-from plmlight.data.readers import lines, objects, read
+from plmlight.data.readers import lines, objects, read, table_rows
 from plmlight.data.sources import Kind, Source, open_dataset, resolve
 from plmlight.text import nearest
 
@@ -78,28 +77,18 @@ def entries(
 
 def _table(source: Source, fields: Sequence[str], header: bool) -> Iterator[Values]:
     """Rows of columns: with quotes in CSV, parted by TABs alone elsewhere."""
-    csv.field_size_limit(2**31 - 1)
-    text = (f"{line}\n" for line in lines(source))
-    if source.kind == "csv":
-        rows = csv.reader(text, strict=True)
-    else:
-        rows = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = table_rows(source)
     columns = [] if header else [int(field) - 1 for field in fields]
     if -1 in columns:
         raise ValueError("columns are counted from 1")
-    try:
-        for row in rows:
-            where = f"{source.name}:{rows.line_num}"
-            if not row:
-                continue
-            if header and not columns:
-                columns = [_column(row, field, where) for field in fields]
-                continue
-            if len(row) <= max(columns):
-                raise ValueError(f"{where}: has {len(row)} columns, expected {max(columns) + 1}")
-            yield where, tuple(row[column] for column in columns)
-    except csv.Error as error:
-        raise ValueError(f"{source.name}:{rows.line_num}: not a row of CSV ({error})") from None
+    for number, row in rows:
+        where = f"{source.name}:{number}"
+        if header and not columns:
+            columns = [_column(row, field, where) for field in fields]
+            continue
+        if len(row) <= max(columns):
+            raise ValueError(f"{where}: has {len(row)} columns, expected {max(columns) + 1}")
+        yield where, tuple(row[column] for column in columns)
 
 
 def _column(header: Sequence[str], field: str, where: str) -> int:

@@ -132,7 +132,7 @@ class LabelReader:
             ValueError: where nothing is to be left out.
         """
         if not self.skip:
-            raise ValueError(f"{where}: {why}")
+            raise ValueError(f"{where}: {why}") from None  # what is shown is the first of a chain
         self.skipped.append((where, why))
 
     def _example(self, where: str, values: tuple[Any, ...], labelled: bool) -> LabelledExample:

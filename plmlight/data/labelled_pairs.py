@@ -10,8 +10,8 @@ class LabelledPairs(ClassifiedData):
     """Pairs of texts with the name of their class (does one follow from the other?), or with a score.
 
     Args:
-        files: to train on, where that is done: ``.csv``, ``.tsv`` (with a header), ``.jsonl``, ``.parquet``;
-            ``dataset:`` names; text files whose columns, parted by TABs, are given by number.
+        files: to train on, where that is done: ``.csv``, or ``.tsv`` (no quotes), with a header; ``.jsonl``,
+            ``.parquet``; ``dataset:`` names; text files whose columns, parted by TABs, are given by number.
         first_field: the column or key of the first text; of a table without a header the number of the column, from 1.
         second_field: of the second text.
         label_field: of the label.

@@ -279,29 +279,53 @@ def _jsonl(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator
         yield where, tuple(_text(entry, field, where, field in numbers) for field in fields)
 
 
-def _table(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
+def table_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
+    """Streams the rows of a table, without empty ones.
+
+    In a .csv file quotes are read, and may hold commas, quotes and line ends. All else is parted by TABs alone, a line
+    a row, and a quote is a character like any other, so that one that is never closed cannot swallow what follows.
+
+    Args:
+        source: the file.
+
+    Yields:
+        The line on which a row begins, from 1, and its columns.
+
+    Raises:
+        ValueError: for a row whose quotes are not closed, or closed within a field, naming the line where it begins.
+    """
+    if source.kind != "csv":
+        yield from ((number, line.split("\t")) for number, line in enumerate(lines(source), 1) if line)
+        return
     csv.field_size_limit(2**31 - 1)
-    rows = csv.reader(
-        (f"{line}\n" for line in lines(source)), delimiter="\t" if source.kind == "tsv" else ",", strict=True
-    )
+    rows = csv.reader((f"{line}\n" for line in lines(source)), strict=True)
+    begins = 1
     try:
-        if all(field.isdigit() and int(field) > 0 for field in fields):
-            columns = [int(field) - 1 for field in fields]
-            expected = f"at least {max(columns) + 1}"
-        else:
-            header = next(rows, [])
-            if not header:
-                return
-            columns = [_column(header, field, f"{source.name}:1") for field in fields]
-            expected = str(len(header))
         for row in rows:
-            where = f"{source.name}:{rows.line_num}"
-            if row and len(row) <= max(columns):
-                raise ValueError(f"{where}: has {len(row)} columns, expected {expected}")
             if row:
-                yield where, tuple(row[column] for column in columns)
+                yield begins, row
+            begins = rows.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{source.name}:{rows.line_num}: not a row of CSV ({error})") from None
+        why = "its quote is never closed" if "unexpected end" in str(error) else error
+        raise ValueError(f"{source.name}:{begins}: not a row of CSV ({why})") from None
+
+
+def _table(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
+    rows = table_rows(source)
+    if all(field.isdigit() and int(field) > 0 for field in fields):
+        columns = [int(field) - 1 for field in fields]
+        expected = f"at least {max(columns) + 1}"
+    else:
+        number, header = next(rows, (0, []))
+        if not header:
+            return
+        columns = [_column(header, field, f"{source.name}:{number}") for field in fields]
+        expected = str(len(header))
+    for number, row in rows:
+        where = f"{source.name}:{number}"
+        if len(row) <= max(columns):
+            raise ValueError(f"{where}: has {len(row)} columns, expected {expected}")
+        yield where, tuple(row[column] for column in columns)
 
 
 def _parquet(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:

@@ -81,8 +81,8 @@ def resolve(files: str | Sequence[str], kind: Kind | None = None) -> list[Source
     Args:
         files: one name or several, read in the given order. A name is
 
-            - a file: ``.txt .md .rst .py`` (plain text), ``.jsonl .ndjson``, ``.csv .tsv`` (with a header) or
-              ``.parquet``; all but parquet may be compressed: ``.gz .bz2 .xz .zst``;
+            - a file: ``.txt .md .rst .py`` (plain text), ``.jsonl .ndjson``, ``.csv .tsv`` (with a header; only
+              .csv has quotes) or ``.parquet``; all but parquet may be compressed: ``.gz .bz2 .xz .zst``;
             - a folder (everything readable below it, by name) or a glob (``corpus/**/*.txt``);
             - any of these on a remote file system that fsspec knows: ``s3://bucket/corpus/*.jsonl.zst``;
             - ``dataset:PATH[:CONFIG][:SPLIT]``: a Hugging Face data set, of the hub or a folder written by

@@ -174,11 +174,11 @@ def _text(value: Any, name: str, where: str) -> str:
 
 def _answers(given: Any, where: str) -> list[tuple[int | None, str]]:
     """Answers as SQuAD lists them, as Hugging Face's data sets have them, in two lists, or as bare texts (CMRC)."""
-    if isinstance(given, dict) and {"text", "answer_start"} <= given.keys():
-        given = [
-            {"text": text, "answer_start": start}
-            for text, start in zip(given["text"], given["answer_start"], strict=True)
-        ]
+    if isinstance(given, dict) and isinstance(given.get("text"), list):
+        texts, starts = given["text"], given.get("answer_start")
+        if not isinstance(starts, list) or len(texts) != len(starts):
+            raise ValueError(f"{where}: expected as many numbers under 'answer_start' as texts, got {given!r:.60}")
+        given = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     found = []
     for entry in given if isinstance(given, list) else [given]:
         entry = {"text": entry} if isinstance(entry, str) else entry

@@ -175,6 +175,10 @@ class TaggedText(LabelledData[TaggedExample]):
         if self._given is None and not training:
             raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or complete({tag for example in training for tag in example.tags})
+        if len(self.labels) < 2:
+            raise ValueError(
+                f"{self._names['fit']}: all words have the tag {self.labels[0]!r}: at least two are needed"
+            )
         self.scheme = scheme_of(self.labels)
         single = bool(training) and all(len(word) == 1 for example in training for word in example.words)
         self.unit = self._unit or ("character" if single else "word")
@@ -214,7 +218,19 @@ class TaggedText(LabelledData[TaggedExample]):
             found += len(wrong) + (not allowed.end[tags[-1]])
         return found
 
+    def _check_kinds(self) -> None:
+        """Refuses to train where a tag has no example; of a scheme, where its kind has none."""
+
+        def kind(tag: str) -> str:
+            return tag if self.scheme == "none" or tag == OUTSIDE else parted(tag)[1]
+
+        trained = {kind(tag) for example in self.examples["fit"] for tag in example.tags}
+        if missing := [label for label in self.labels if kind(label) not in trained]:
+            raise ValueError(f"{self._names['fit']}: the tag {missing[0]!r} has no example to train on: leave it out")
+
     def _rows(self, examples: Sequence[TaggedExample], stage: Stage) -> list[Row]:
+        if stage == "fit":
+            self._check_kinds()
         reader = WordReader(self.tokenizer, self.max_length)
         numbers = {label: number for number, label in enumerate(self.labels)}
         sentences = reader.read([example.words for example in examples])

@@ -110,6 +110,28 @@ class TextClassifier(TextAnalyser):
             found.append([Label(self.labels[place], float(scores[place])) for place in best])
         return found
 
+    def relevance(self, pairs: Sequence[tuple[str, str]], batch_size: int = 32) -> NDArray[np.float64]:
+        """How well the second text of each pair answers the first, both read at once: a cross-encoder.
+
+        As Nogueira and Cho rank passages (2019, arXiv:1901.04085).
+
+        Args:
+            pairs: [N], each a query and a document.
+            batch_size: how many run together, similar lengths beside each other.
+
+        Returns:
+            [N]: the number of a regression, else the probability of the one label or the last of two.
+
+        Raises:
+            ValueError: for a model of more than two classes, or a pair without any token.
+        """
+        if len(self.labels) > 2 or (self.problem == "multi-label" and len(self.labels) > 1):
+            raise ValueError(
+                f"pairs are ranked by a number or by two classes of which the last is that of what is relevant, not by "
+                f"the {len(self.labels)} labels {', '.join(self.labels[:3])}{', ...' if len(self.labels) > 3 else ''}"
+            )
+        return self._scores(list(pairs), batch_size)[:, -1] if pairs else np.zeros(0)
+
     def _scores(self, given: Sequence[Any], batch_size: int) -> NDArray[np.float64]:
         """What is said of each class of each text [N, L], the mean over its windows."""
         self.cutting.enable_truncation(self.length, stride=self.stride or 0)
@@ -131,6 +153,9 @@ class TextClassifier(TextAnalyser):
         texts = self.field(requests, "text")
         paired = [number for number, request in enumerate(requests) if request.get("pair") is not None]
         pairs = dict(zip(paired, self.field([requests[number] for number in paired], "pair"), strict=True))
+        for number, text in [*enumerate(texts), *pairs.items()]:
+            if not text.strip():
+                raise ValueError(f"request {number}: the text is empty")
         given = [(text, pairs[number]) if number in pairs else text for number, text in enumerate(texts)]
         return [self._answer(found) for found in self.classify(given, batch_size=batch_size)]
 

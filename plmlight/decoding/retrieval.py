@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from plmlight.text import replace_file
 
 if TYPE_CHECKING:
+    from plmlight.decoding.classification import TextClassifier
     from plmlight.decoding.embedding import TextEmbedder
 
 Record = dict[str, Any]
@@ -61,13 +62,38 @@ def most_similar(
     return places, scores
 
 
+def reranked(
+    model: TextClassifier,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    places: NDArray[np.int64],
+    batch_size: int = 32,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Orders documents that were found by what a model says that reads each together with its query.
+
+    Args:
+        model: a cross-encoder: see `TextClassifier.relevance`.
+        queries: [Q], texts.
+        documents: [N], texts.
+        places: [Q, K], which documents were found.
+        batch_size: pairs that run together.
+
+    Returns:
+        The same places of each query, the most relevant first, equal ones in their order; and the scores [Q, K].
+    """
+    pairs = [(query, documents[at]) for query, row in zip(queries, places.tolist(), strict=True) for at in row]
+    scores = model.relevance(pairs, batch_size).reshape(places.shape)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1)
+
+
 @dataclass(frozen=True)
 class Match:
     """A document that was found.
 
     Attributes:
         document: the document.
-        score: the cosine of its vector and the query's.
+        score: the cosine of its vector and the query's; where a cross-encoder has ordered the documents, its score.
         place: its number in the index.
     """
 
@@ -109,36 +135,59 @@ class TextIndex:
             raise ValueError(f"there are {len(self.documents)} documents and {len(vectors)} vectors; expected as many")
         self.vectors = unit(vectors)
 
-    def search(self, query: str, top_k: int = 10) -> list[Match]:
+    def search(
+        self, query: str, top_k: int = 10, rerank: TextClassifier | None = None, candidates: int | None = None
+    ) -> list[Match]:
         """The documents nearest to a query.
 
         Args:
             query: a text.
             top_k: how many.
+            rerank: a cross-encoder (`plmlight.runtime.load` of a classifier of pairs), which orders the nearest
+                documents by what it says of each together with the query.
+            candidates: how many of the nearest it reads; ``top_k`` by default.
 
         Returns:
             The best first.
 
         Raises:
-            ValueError: for a ``top_k`` below 1, or a query without tokens.
+            ValueError: for a ``top_k`` below 1, fewer candidates, or a query without tokens.
         """
-        return self.search_all([query], top_k)[0]
+        return self.search_all([query], top_k, rerank=rerank, candidates=candidates)[0]
 
-    def search_all(self, queries: Sequence[str], top_k: int = 10, batch_size: int = 32) -> list[list[Match]]:
+    def search_all(
+        self,
+        queries: Sequence[str],
+        top_k: int = 10,
+        batch_size: int = 32,
+        rerank: TextClassifier | None = None,
+        candidates: int | None = None,
+    ) -> list[list[Match]]:
         """As `search`, for many queries.
 
         Args:
             queries: texts.
             top_k: how many documents of each.
-            batch_size: queries that are embedded together.
+            batch_size: queries, or pairs of a query and a document, that run together.
+            rerank: as in `search`.
+            candidates: as in `search`.
 
         Returns:
             A list for each query.
         """
-        places, scores = most_similar(self.embedder.embed(queries, batch_size), self.vectors, top_k)
+        if candidates is not None and (rerank is None or candidates < top_k):
+            raise ValueError(
+                f"candidates {candidates}: so many documents are re-ranked, of which top_k {top_k} are given"
+            )
+        nearest = candidates if candidates is not None else top_k
+        places, scores = most_similar(self.embedder.embed(queries, batch_size), self.vectors, nearest)
+        found = scores.astype(np.float64)
+        if rerank is not None:
+            texts = [document["text"] for document in self.documents]
+            places, found = reranked(rerank, queries, texts, places, batch_size)
         return [
             [Match(self.documents[place], score, place) for place, score in zip(*row, strict=True)]
-            for row in zip(places.tolist(), scores.tolist(), strict=True)
+            for row in zip(places[:, :top_k].tolist(), found[:, :top_k].tolist(), strict=True)
         ]
 
     def save(self, folder: str | Path) -> None:

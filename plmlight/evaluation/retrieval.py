@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from plmlight.data.readers import objects, records
 from plmlight.data.sources import Source
-from plmlight.decoding import TextEmbedder
-from plmlight.decoding.retrieval import most_similar
+from plmlight.decoding import TextClassifier, TextEmbedder
+from plmlight.decoding.retrieval import most_similar, reranked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.similarity import Columns, embedded
 from plmlight.metrics.ranking import DEPTH, judged, means, retrieval_measures
@@ -122,7 +122,12 @@ def _number(where: str, text: str) -> float:
 
 
 def measure_retrieval(
-    model: TextEmbedder, asked: Retrieval, batch_size: int = 32, advance: Advance = lambda done, total: None
+    model: TextEmbedder,
+    asked: Retrieval,
+    batch_size: int = 32,
+    advance: Advance = lambda done, total: None,
+    rerank: TextClassifier | None = None,
+    candidates: int = DEPTH,
 ) -> Measurement:
     """Searches all documents by the cosine with each query.
 
@@ -131,6 +136,8 @@ def measure_retrieval(
         asked: what is searched, and what should be found.
         batch_size: texts that run together.
         advance: is told the texts that are done.
+        rerank: a cross-encoder, which orders the first documents of each query anew.
+        candidates: how many of them.
 
     Returns:
         ``ndcg@10``, ``mrr@10``, ``map@100``, ``recall@1``, ``recall@10`` and ``recall@100``, from 0 to 100.
@@ -138,6 +145,14 @@ def measure_retrieval(
     vectors, place = embedded(model, {*asked.queries, *asked.documents}, batch_size, advance)
     queries, documents = ([place[text] for text in texts] for texts in (asked.queries, asked.documents))
     places, _ = most_similar(vectors[queries], vectors[documents], DEPTH)
-    measures = retrieval_measures(*judged(places, asked.relevance))
     facts = {"queries": len(queries), "documents": len(documents)}
+    if rerank is not None:
+        first = places[:, :candidates]
+        advance(0, len(queries))
+        for start in range(0, len(queries), batch_size):
+            some = slice(start, start + batch_size)
+            first[some], _ = reranked(rerank, asked.queries[some], asked.documents, first[some], batch_size)
+            advance(len(first[some]), len(queries))
+        facts["pairs read"] = first.size
+    measures = retrieval_measures(*judged(places, asked.relevance))
     return Measurement(means(measures), "queries", len(queries), facts)

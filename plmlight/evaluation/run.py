@@ -13,7 +13,7 @@ from typing import Any, Literal
 from plmlight import __version__
 from plmlight.data.readers import DocumentUnit
 from plmlight.data.sources import Source, named_kind, resolve
-from plmlight.decoding import MaskFiller, TextAnalyser, TextEmbedder, WordSpace
+from plmlight.decoding import MaskFiller, TextAnalyser, TextClassifier, TextEmbedder, WordSpace
 from plmlight.evaluation.causal import measure_causal
 from plmlight.evaluation.documents import read_documents
 from plmlight.evaluation.labelled import KINDS, Fields, measure_labelled
@@ -26,6 +26,7 @@ from plmlight.evaluation.sequence import Generation, Writer, measure_generation,
 from plmlight.evaluation.significance import Bootstrap, compare, estimate
 from plmlight.evaluation.similarity import Columns, measure_similarity, read_pairs
 from plmlight.evaluation.words import measure_words
+from plmlight.metrics.ranking import DEPTH
 from plmlight.text import file_hash, nearest, special_token_ids, tokenizer_hash
 
 Metric = Literal[
@@ -74,6 +75,7 @@ class Settings:
         stride: tokens that a window of a perplexity moves; half the context by default.
         prefix: begin each document with the tokenizer's first (or end-of-text) token, so that the first token of the
             text is scored too.
+        candidates: of a retrieval that is re-ranked, how many of the first documents of each query are.
         batch_size: rows that run together.
         bootstrap: how sure the numbers are.
     """
@@ -89,13 +91,14 @@ class Settings:
     context: int | None = None
     stride: int | None = None
     prefix: bool = True
+    candidates: int = DEPTH
     batch_size: int = 16
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
     def __post_init__(self) -> None:
         if self.metric is not None and self.metric not in METRICS:
             raise ValueError(f"there is no metric {self.metric!r}{nearest(self.metric, METRICS)}")
-        for name in ("limit", "vocabulary", "context", "stride", "batch_size"):
+        for name in ("limit", "vocabulary", "context", "stride", "candidates", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
@@ -107,6 +110,7 @@ def evaluate(
     settings: Settings | None = None,
     baseline: Opened | None = None,
     advance: Advance = lambda done, total: None,
+    rerank: Opened | None = None,
 ) -> dict[str, Any]:
     """Measures a model, and perhaps how much it differs from another.
 
@@ -116,6 +120,7 @@ def evaluate(
         settings: how.
         baseline: another model of the same task, measured on the same units of the same data.
         advance: is told how much is done.
+        rerank: of a retrieval a cross-encoder that orders what was found; the model alone is the baseline then.
 
     Returns:
         What can be written as JSON: ``values`` by name with ``value``, ``low`` and ``high``; with a baseline also its
@@ -127,24 +132,16 @@ def evaluate(
         ValueError: when the metric is not the task's, the data can not be read, or the models can not be compared.
     """
     settings = settings or Settings()
-    known = [name for name, tasks in METRICS.items() if model.task in tasks]
-    if not known:
-        raise ValueError(f"{model.name}: is a {model.task}, for which there is no metric")
-    metric = settings.metric or known[0]
-    if metric not in known:
-        raise ValueError(f"{model.name}: is a {model.task}, which has no {metric}, but {' and '.join(known)}")
-    if baseline is not None and baseline.task != model.task:
-        raise ValueError(f"{baseline.name}: is a {baseline.task}, which can not be compared with a {model.task}")
+    metric = _metric(model, settings)
+    if rerank is not None:
+        _check_reranks(rerank, metric, baseline)
+        baseline = model
     same = baseline is None or tokenizer_hash(baseline.tokenizer) == tokenizer_hash(model.tokenizer)
-    if metric in PER_TOKEN and not same:
-        assert baseline is not None
-        advice = "; compare their bits-per-byte" if metric == "perplexity" else ""
-        raise ValueError(
-            f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
-        )
+    if baseline is not None:
+        _check_comparable(baseline, model, metric, same)
     names = [files] if isinstance(files, str) else list(files)
     sources = _sources(model, names, settings)
-    measured, used = _measure(model, names, sources, settings, advance)
+    measured, used = _measure(model, names, sources, settings, advance, rerank)
     numbers = sorted(measured.statistics, key=lambda name: name != metric)
     bootstrap = settings.bootstrap
     drawn = {"method": "percentile bootstrap", "units": measured.units, "count": measured.count}
@@ -174,8 +171,41 @@ def evaluate(
     result["data"] = [{"name": source.name, "sha256": _hash(source)} for source in sources]
     result["tokenizer_sha256"] = tokenizer_hash(model.tokenizer)
     result["settings"] = {**dataclasses.asdict(settings), **used, "metric": metric}
+    if rerank is not None:
+        result["rerank"] = rerank.name
     result["versions"] = _versions()
     return result
+
+
+def _metric(model: Opened, settings: Settings) -> str:
+    """The one that is asked for, or the task's first."""
+    known = [name for name, tasks in METRICS.items() if model.task in tasks]
+    if not known:
+        raise ValueError(f"{model.name}: is a {model.task}, for which there is no metric")
+    metric = settings.metric or known[0]
+    if metric not in known:
+        raise ValueError(f"{model.name}: is a {model.task}, which has no {metric}, but {' and '.join(known)}")
+    return metric
+
+
+def _check_comparable(baseline: Opened, model: Opened, metric: str, same_tokenizer: bool) -> None:
+    if baseline.task != model.task:
+        raise ValueError(f"{baseline.name}: is a {baseline.task}, which can not be compared with a {model.task}")
+    if metric in PER_TOKEN and not same_tokenizer:
+        advice = "; compare their bits-per-byte" if metric == "perplexity" else ""
+        raise ValueError(
+            f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
+        )
+
+
+def _check_reranks(rerank: Opened, metric: str, baseline: Opened | None) -> None:
+    """Refuses what cannot order documents, or where there are none."""
+    if metric != "retrieval":
+        raise ValueError(f"{rerank.name}: re-ranks what a retrieval has found, and the metric is {metric}")
+    if baseline is not None:
+        raise ValueError(f"{rerank.name}: re-ranks, so that the model alone is the baseline: leave {baseline.name} out")
+    if not isinstance(rerank.model, TextClassifier):
+        raise ValueError(f"{rerank.name}: is a {rerank.task}; pairs are ranked by a TextClassification of pairs")
 
 
 def _sources(model: Opened, names: Sequence[str], settings: Settings) -> list[Source]:
@@ -187,7 +217,12 @@ def _sources(model: Opened, names: Sequence[str], settings: Settings) -> list[So
 
 
 def _measure(
-    model: Opened, names: Sequence[str], sources: Sequence[Source], settings: Settings, advance: Advance
+    model: Opened,
+    names: Sequence[str],
+    sources: Sequence[Source],
+    settings: Settings,
+    advance: Advance,
+    rerank: Opened | None = None,
 ) -> tuple[Measurement, dict[str, Any]]:
     what, size = model.model, settings.batch_size
     if isinstance(what, Writer):
@@ -199,7 +234,10 @@ def _measure(
             raise ValueError(f"words are measured on one file of pairs or analogies, not on {len(sources)}")
         return measure_words(what, sources[0].name, settings.vocabulary), {}
     if isinstance(what, TextEmbedder) and settings.metric == "retrieval":
-        return measure_retrieval(what, read_retrieval(sources, settings.columns, settings.limit), size, advance), {}
+        asked = read_retrieval(sources, settings.columns, settings.limit)
+        orders = None if rerank is None else rerank.model
+        assert orders is None or isinstance(orders, TextClassifier)
+        return measure_retrieval(what, asked, size, advance, orders, settings.candidates), {}
     if isinstance(what, TextEmbedder):
         if len(sources) != 1:
             raise ValueError(f"similarity is measured on one file of pairs, not on {len(sources)}")

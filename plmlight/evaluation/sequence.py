@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -180,6 +181,8 @@ def _pairs(form: TextForm, sources: Sequence[Source], settings: Generation, limi
     )
     there = (pair for group in text.groups() for pair in group if pair != ("", ""))
     pairs = list(islice(there, limit))
+    if sources[0].kind == "text" and len(sources) == 2:
+        deque(there, maxlen=0)  # what is left of two files: whether they have as many lines
     if not pairs:
         raise ValueError(f"{sources[0].name}: holds no pair of texts")
     return pairs

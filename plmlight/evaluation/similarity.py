@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from plmlight.data.readers import objects, table_rows
+from plmlight.data.sources import Source
 from plmlight.decoding import TextEmbedder
 from plmlight.decoding.retrieval import unit
 from plmlight.evaluation.measurement import Advance, Measurement
@@ -68,11 +68,7 @@ def read_pairs(path: str | Path, columns: Columns | None = None, limit: int | No
     path, columns = Path(path), columns or Columns()
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: pairs are read from {', '.join(SUFFIXES)} files")
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8") from None
-    rows = _records(path, lines, columns) if path.suffix == ".jsonl" else _rows(path, lines, columns)
+    rows = _records(path, columns) if path.suffix == ".jsonl" else _rows(path, columns)
     pairs: list[Pair] = []
     for number, (first, second, score) in rows:
         if limit is not None and len(pairs) >= limit:
@@ -89,14 +85,9 @@ def read_pairs(path: str | Path, columns: Columns | None = None, limit: int | No
     return pairs
 
 
-def _rows(path: Path, lines: Sequence[str], columns: Columns) -> list[tuple[int, list[str]]]:
+def _rows(path: Path, columns: Columns) -> list[tuple[int, list[str]]]:
     tabs = path.suffix == ".tsv"
-    text = (f"{line}\n" for line in lines)
-    reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(text, strict=True)
-    try:
-        table = [(reader.line_num, row) for row in reader if row and row != [""]]
-    except csv.Error as error:
-        raise ValueError(f"{path}:{reader.line_num}: not a row of a table ({error})") from None
+    table = list(table_rows(Source(str(path), "tsv" if tabs else "csv")))
     if not table:
         raise ValueError(f"{path}: the file is empty")
     places, first = _places(path, table[0][1], columns)
@@ -118,21 +109,13 @@ def _places(path: Path, header: Sequence[str], columns: Columns) -> tuple[list[i
     return [list(header).index(name) for name in columns.names], 1
 
 
-def _records(path: Path, lines: Sequence[str], columns: Columns) -> list[tuple[int, list[str]]]:
+def _records(path: Path, columns: Columns) -> list[tuple[int, list[str]]]:
     found = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: not a line of JSON ({error})") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}:{number}: expected an object, got {line[:40]}")
+    for where, record in objects(Source(str(path), "jsonl"), columns.names[0]):
         for name in columns.names:
             if name not in record:
-                raise ValueError(f"{path}:{number}: there is no key {name!r}{nearest(name, map(str, record))}")
-        found.append((number, [str(record[name]) for name in columns.names]))
+                raise ValueError(f"{where}: there is no key {name!r}{nearest(name, map(str, record))}")
+        found.append((int(where.rpartition(":")[2]), [str(record[name]) for name in columns.names]))
     return found
 
 

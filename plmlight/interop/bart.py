@@ -87,6 +87,24 @@ _POSITIONS = tuple(
 )
 
 
+def classification(prefix: str | None = None) -> Architecture:
+    """A text's class by what both halves read of it: the decoder's state at its end, a layer, and a linear one.
+
+    Args:
+        prefix: as in `Architecture`.
+    """
+    return Architecture(
+        "TextClassification",
+        ("pooler", "head.classifier.weight", "head.classifier.bias"),
+        arguments={"pooling": "pooler"},
+        rules=(
+            *with_bias("pooler.dense", "classification_head.dense", outside=True),
+            *with_bias("head.classifier", "classification_head.out_proj", outside=True),
+        ),
+        prefix=prefix,
+    )
+
+
 def architectures(name: str, conditional: str) -> dict[str, Architecture]:
     """The model with a head and the one without; ``final_logits_bias`` is not stored by every version."""
     bias = {"head.bias": {"head_bias": True}}
@@ -101,7 +119,11 @@ def _family(model_type: str, name: str, start_id: int | None, *, norm_first: boo
     return Family(
         model_type=model_type,
         backbone=f"{name}Model",
-        architectures=architectures(name, f"{name}ForConditionalGeneration"),
+        architectures={
+            # mBART's decoder begins with a text's last token, its language, and is read at the token before it
+            **({} if norm_first else {f"{name}ForSequenceClassification": classification()}),
+            **architectures(name, f"{name}ForConditionalGeneration"),
+        },
         prefix="model.",
         settings=(
             *settings(50265),

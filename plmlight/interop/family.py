@@ -80,6 +80,7 @@ class Architecture:
         arguments: what else the task is built with, as `plmlight.nn.build` takes it.
         rules: where weights of its heads are stored, if elsewhere than the family says.
         required: keys of config.json that have one value we can honour, with that value (the reference's default).
+        prefix: what stands before the backbone's weights, if not what the family says.
     """
 
     task: str
@@ -88,6 +89,7 @@ class Architecture:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     required: Mapping[str, Any] = field(default_factory=dict)
+    prefix: str | None = None
 
 
 HEAD = "head.weight"
@@ -223,6 +225,13 @@ class Family:
         modules = sorted({name.partition(".")[0] for name in heads})
         raise ValueError(f"it has no {task} with {' and '.join(modules)}")
 
+    def prefix_of(self, name: str) -> str:
+        """What stands before the backbone's weights in a class of theirs."""
+        if name == self.backbone:
+            return ""
+        found = self.architectures.get(name)
+        return self.prefix if found is None or found.prefix is None else found.prefix
+
     def source(self, key: str, among: Collection[str] | None = None) -> tuple[tuple[str, ...], Rule]:
         """Their names for one of our network's weights, and the rule that says how they are stored.
 
@@ -259,7 +268,8 @@ class Family:
 
     def today(self, name: str) -> str:
         """What a stored weight is called by the present version, without the prefix."""
-        name = name.removeprefix(self.prefix)
+        for prefix in {self.prefix, *(found.prefix for found in self.architectures.values() if found.prefix)}:
+            name = name.removeprefix(prefix)
         for old, new in self.renamed.items():
             if name.endswith(old):
                 return name.removesuffix(old) + new

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plmlight.interop.bart import classification
 from plmlight.interop.family import Architecture, Family, Rule
 from plmlight.interop.setting import Setting, padding, same, start, width
 from plmlight.text import nearest
@@ -100,6 +101,7 @@ def _family(
         backbone=f"{name}Model",
         architectures={
             f"{name}ForConditionalGeneration": Architecture("Seq2Seq", ("head.weight",)),
+            f"{name}ForSequenceClassification": classification("transformer."),
             f"{name}Model": Architecture("Seq2Seq", optional={"head.weight": {}}),
         },
         prefix="",

@@ -16,7 +16,7 @@ from plmlight.interop.chat_template import TEMPLATE
 from plmlight.interop.decoding import GENERATION, generation_config
 from plmlight.interop.family import HEAD, Family
 from plmlight.interop.folder import CONFIG, INDEX, WEIGHTS, write_weights
-from plmlight.nn import Network, config_of
+from plmlight.nn import EncoderDecoder, Network, config_of
 from plmlight.text import TARGET_TOKENIZER, replace_folder, save_tokenizer, special_token_ids
 
 _OURS = {CONFIG, WEIGHTS, INDEX, GENERATION, TEMPLATE} | {
@@ -67,7 +67,7 @@ def write_folder(
     _check_folder(folder)
     _check_tokenizers(network, tokenizer, target_tokenizer)
     family, config = _configuration(network, getattr(network, "families", ()), task, heads, arguments)
-    prefix = "" if config["architectures"] == [family.backbone] else family.prefix
+    prefix = family.prefix_of(config["architectures"][0])
     untied = HEAD in heads
     weights = _backbone(network, family, config, prefix, copies=untied and family.unties_copies)
     architecture = family.architectures[config["architectures"][0]]
@@ -82,6 +82,8 @@ def write_folder(
     # Named even where there are none: the reference's defaults may lie outside the vocabulary.
     ids = special_token_ids(tokenizer) if tokenizer is not None else {}
     config |= {f"{kind}_token_id": ids.get(kind) for kind in ("bos", "eos")}
+    if architecture.task == "TextClassification" and isinstance(network, EncoderDecoder):
+        config["eos_token_id"] = _last_token(ids)
     config |= {"tie_word_embeddings": not untied, **architecture.required, **(settings or {})}
     files = dict(files or {})
     if decoding is not None:
@@ -100,6 +102,16 @@ def write_folder(
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_text(text, encoding="utf-8")
     return family
+
+
+def _last_token(ids: Mapping[str, int]) -> int:
+    """The token that ends each text, at which theirs looks to classify it with both halves."""
+    found = ids.get("eos", ids.get("sep"))
+    if found is None:
+        raise ValueError(
+            "transformers classifies a text by what is read at its end token: the task's tokenizer has none"
+        )
+    return found
 
 
 def _check_folder(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from plmlight.heads import pool
@@ -58,6 +60,26 @@ def hidden_states(
     else:
         assert isinstance(network, EncoderDecoder)
         read = network.encode(input_ids, attention_mask)
+    return read
+
+
+def written_states(network: EncoderDecoder, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    """Reads texts with both halves: the encoder, and a decoder that writes the text again, as BART classifies.
+
+    Lewis et al. 2019, arXiv:1910.13461, section 3.1: at a text's last token the decoder has seen all of it.
+
+    Args:
+        network: both.
+        input_ids: [B, T].
+        attention_mask: [B, T], 0 is padding; None where nothing is.
+
+    Returns:
+        The decoder's [B, T, D].
+    """
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    begins = F.pad(mask[:, :-1], (1, 0)) == 0  # before a text's first token there is none, or padding
+    written = F.pad(input_ids[:, :-1], (1, 0)).masked_fill(begins, network.decoder_start_token_id)
+    read: Tensor = network(input_ids, written, attention_mask, attention_mask)
     return read
 
 

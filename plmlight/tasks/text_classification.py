@@ -11,7 +11,7 @@ from plmlight.adapters import Adapter
 from plmlight.heads import ClassificationHead, Pooler
 from plmlight.interop import label_settings
 from plmlight.metrics.classification import on_all
-from plmlight.nn import Decoder, Encoder, Network
+from plmlight.nn import Decoder, Encoder, EncoderDecoder, Network
 from plmlight.objectives import Batch, KeyedRandom
 from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
@@ -20,7 +20,7 @@ from plmlight.tasks.auxiliary import Auxiliary
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.problems import Problem, SingleLabel
 from plmlight.tasks.publishing import publish
-from plmlight.tasks.reading import check_reads, hidden_states, hidden_width, pooled
+from plmlight.tasks.reading import check_reads, hidden_states, hidden_width, pooled, written_states
 from plmlight.text.tables import Analysis
 
 ClassificationPooling = Literal["mean", "cls", "max", "pooler"]
@@ -30,12 +30,14 @@ class TextClassification(LabelledTask):
     """The class of a text, or of a pair of texts: topic, sentiment, spam; several labels of each; or a number.
 
     Args:
-        network: an encoder; a decoder, which reads from left to right; or both, of which the encoder reads.
+        network: an encoder; a decoder, which reads from left to right; or both, of which the encoder reads, or with
+            ``pooler`` both.
         labels: the names of the classes, in order, or of the number; the command line takes them from the data.
         problem: what is asked: `SingleLabel` (by default), `MultiLabel` or `Regression`.
         pooling: how a text's hidden states become one vector: ``mean`` or ``max`` over its tokens; ``cls``, the
             token that has seen all (an encoder's first, XLNet's and a decoder's last); or ``pooler``, BERT's layer over
-            that token, which published classifiers have.
+            that token, which published classifiers have: of an encoder and a decoder the latter's last one, where it
+            writes again what was read (BART, T5).
         head_dropout: on that vector.
         max_length: the most tokens of a text that is asked about, special ones included; the command line takes the
             data's, and by default it is the network's.
@@ -77,7 +79,7 @@ class TextClassification(LabelledTask):
         self.problem.begin(labels)
         width, last = hidden_width(network), isinstance(network, Encoder) and network.cls_last
         decodes = isinstance(network, Decoder)
-        self.pooler = Pooler(width, last=last or decodes) if pooling == "pooler" else None
+        self.pooler = Pooler(width, last=last or not isinstance(network, Encoder)) if pooling == "pooler" else None
         # published classifiers over decoders have no bias
         self.head = ClassificationHead(width, len(labels), head_dropout, bias=not decodes)
         self.auxiliaries: Iterable[Auxiliary] = nn.ModuleList(auxiliary or [])  # type: ignore[assignment]
@@ -102,7 +104,10 @@ class TextClassification(LabelledTask):
         Returns:
             ``logits`` [B, L].
         """
-        hidden = hidden_states(self.network, input_ids, attention_mask, token_type_ids, position_ids)
+        if self.pooler is not None and isinstance(self.network, EncoderDecoder):
+            hidden = written_states(self.network, input_ids, attention_mask)
+        else:
+            hidden = hidden_states(self.network, input_ids, attention_mask, token_type_ids, position_ids)
         if self.pooler is not None:
             vector = self.pooler(hidden, attention_mask)
         else:

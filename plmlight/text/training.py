@@ -19,6 +19,9 @@ TokenizerKind = Literal[
 END = "<|endoftext|>"
 WORD = r"\w+(?:['’]\w+)*"
 """What a word is to the tokenizer of that kind."""
+FULL_WIDTH = "，！？：；（）～…"
+"""Punctuation of Chinese that stays as it is, where all else is normalised by NFKC."""
+_ASIDE = [(mark, chr(0x10FF00 + place)) for place, mark in enumerate(FULL_WIDTH)]
 SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
 """T5's tokens for hidden spans, in the order of the spans."""
 
@@ -39,7 +42,7 @@ def train_tokenizer(
     - ``wordpiece``: BERT's (Devlin et al. 2019, arXiv:1810.04805): `[PAD] [UNK] [CLS] [SEP] [MASK]` are ids 0 to 4.
     - ``unigram``: the unigram language model (Kudo 2018, arXiv:1804.10959) of T5 and XLNet, which keeps line ends as
       tokens; `<pad> </s> <unk>`: 0 to 2. In ``albert``, ``xlnet`` and ``t5`` all white space is one space, as in the
-      published ones.
+      published ones. All four normalise by NFKC, but unlike those keep the punctuation of Chinese (`FULL_WIDTH`).
     - ``character``: each character is a token, the most frequent if there are too many. `<|endoftext|>` 0, `<unk>` 1.
     - ``byte``: the 256 bytes, and `<|endoftext|>` as id 0.
     - ``word``: each word (letters, digits and ``_``, with apostrophes within) is a token, the most frequent first; what
@@ -91,6 +94,16 @@ def train_tokenizer(
 def _normalizer(*parts: Any, lowercase: bool) -> Any:
     steps = [*parts, *([normalizers.Lowercase()] if lowercase else [])]
     return normalizers.Sequence(steps) if steps else None
+
+
+def _compatible(*parts: Any, lowercase: bool = False) -> Any:
+    """NFKC after other steps, of all but the punctuation of Chinese, which it would take for that of English.
+
+    Those are put aside as characters that no text has, and then back: NFKC leaves the planes of private use alone.
+    """
+    there = [normalizers.Replace(mark, aside) for mark, aside in _ASIDE]
+    back = [normalizers.Replace(aside, mark) for mark, aside in _ASIDE]
+    return _normalizer(*there, *parts, normalizers.NFKC(), *back, lowercase=lowercase)
 
 
 def _byte_bpe(
@@ -159,7 +172,7 @@ def _wordpiece(documents: Iterable[str], vocab_size: int, lowercase: bool, min_f
 
 
 def _unigram(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
-    normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
+    normalizer = _compatible(lowercase=lowercase)
     tokenizer = _unigram_model(documents, vocab_size, normalizer, ["<pad>", "</s>", "<unk>"], by_word=False)
     wrap(tokenizer, None, "</s>")
     return tokenizer
@@ -255,7 +268,7 @@ def _roberta(documents: Iterable[str], vocab_size: int, lowercase: bool, min_fre
 
 
 def _albert(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
-    normalizer = normalizers.Sequence([*albert_normalizers(lowercase, keep_accents=False), normalizers.NFKC()])
+    normalizer = _compatible(*albert_normalizers(lowercase, keep_accents=False))
     special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = _unigram_model(documents, vocab_size, normalizer, special)
     wrap(tokenizer, "[CLS]", "[SEP]")
@@ -270,7 +283,7 @@ def _xlm(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequen
 
 
 def _xlnet(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
-    normalizer = normalizers.Sequence([*albert_normalizers(lowercase, keep_accents=False), normalizers.NFKC()])
+    normalizer = _compatible(*albert_normalizers(lowercase, keep_accents=False))
     special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
     tokenizer = _unigram_model(documents, vocab_size, normalizer, special, spaces=True)
     wrap_xlnet(tokenizer)
@@ -278,7 +291,7 @@ def _xlnet(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequ
 
 
 def _t5(documents: Iterable[str], vocab_size: int, lowercase: bool, min_frequency: int) -> Tokenizer:
-    normalizer = _normalizer(normalizers.NFKC(), lowercase=lowercase)
+    normalizer = _compatible(lowercase=lowercase)
     special = ["<pad>", "</s>", "<unk>"]
     tokenizer = _unigram_model(documents, vocab_size, normalizer, special, SENTINELS[::-1])
     wrap(tokenizer, None, "</s>")

@@ -125,6 +125,7 @@ def test_cut_sources_are_counted(folder: Path, capsys: pytest.CaptureFixture[str
     ("words", "message"),
     [
         (["ours.ckpt", "--data", "test.de", "short.en"], "has 8 lines, but"),
+        (["ours.ckpt", "--data", "test.de", "short.en", "--limit", "1"], "has 8 lines, but"),
         (["ours.ckpt", "--data", "long.tsv"], "source 0 has"),
         (["ours.ckpt", "--data", "test.tsv", "--metrics", "blue"], "no text metric 'blue'; did you mean 'bleu'"),
         (["ours.ckpt", "--data", "test.tsv", "--num_beams", "2000"], "num_beams 2000 is beyond the vocabulary"),

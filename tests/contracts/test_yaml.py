@@ -104,6 +104,8 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
         words += ["--data.files", labelled(tmp_path, data), "--data.max_length", "64"]
     elif data == "TextPairs":
         words += ["--data.files", text_pairs(tmp_path, given)]
+    elif data == "LabelledPairs":
+        words += ["--data.files", labelled_pairs(tmp_path, given)]
     elif data == "InstructionData":
         instructions = [{"prompt": f"say {number}", "response": f"it is {number}"} for number in range(20)]
         (tmp_path / "instructions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in instructions))
@@ -162,6 +164,21 @@ def text_pairs(folder: Path, given: dict[str, Any]) -> str:
     rows = [[f"Line {i} {field}." for field in fields] + [str(i % 5) for _ in scores] for i in range(200)]
     (folder / "pairs.csv").write_text("".join(",".join(row) + "\n" for row in header + rows))
     return "pairs.csv"
+
+
+def labelled_pairs(folder: Path, given: dict[str, Any]) -> str:
+    """Writes pairs of texts with labels, in the form that a recipe reads; returns the name."""
+    fields = [given.get("first_field", "sentence1"), given.get("second_field", "sentence2")]
+    fields.append(given.get("label_field", "label"))
+    rows = [[f"Line {i}.", f"It is {i * i}.", str(i % 2)] for i in range(200)]
+    if given["files"].endswith(".jsonl"):
+        text = "".join(json.dumps(dict(zip(fields, row, strict=True))) + "\n" for row in rows)
+    else:
+        between = "\t" if given["files"].endswith(".tsv") else ","
+        header = [] if isinstance(fields[0], int) else [fields]
+        text = "".join(between.join(row) + "\n" for row in header + rows)
+    (folder / given["files"]).write_text(text)
+    return str(given["files"])
 
 
 def pretrained(content: Any, text: str) -> None:

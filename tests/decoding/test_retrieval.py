@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from plmlight.decoding import TextEmbedder, TextIndex
+from plmlight.decoding import TextClassifier, TextEmbedder, TextIndex
 from plmlight.decoding import retrieval as module
 from plmlight.decoding.retrieval import most_similar, unit
 
@@ -49,6 +49,40 @@ def test_an_index_finds_what_is_most_alike() -> None:
     assert second.document == {"text": "aab"}
     assert [best.score, second.score] == pytest.approx([1, 1 / np.sqrt(5)])
     assert [[match.place for match in found] for found in index.search_all(["c", "a"], 1)] == [[2], [0]]
+
+
+class Longest(TextClassifier):
+    """Likes long documents that have the query's first letter."""
+
+    def __init__(self, labels: Sequence[str] = ("score",)) -> None:
+        self.labels, self.problem = list(labels), "regression"
+        self.asked: list[tuple[str, str]] = []
+
+    def _scores(self, given: Sequence[Any], batch_size: int) -> NDArray[np.float64]:
+        self.asked += given
+        return np.array([[len(document) + 10 * (query[0] in document)] for query, document in given], np.float64)
+
+
+def test_a_cross_encoder_orders_what_was_found() -> None:
+    index = TextIndex(Letters(), ["b", "bbcccc", "bbc", "dddddddddd"])
+    rerank = Longest()
+    found = index.search("b", 3, rerank)
+    assert [(match.place, match.score) for match in found] == [(1, 16.0), (2, 13.0), (0, 11.0)]
+    assert [match.place for match in index.search("b", 3)] == [0, 2, 1]
+    assert sorted(rerank.asked) == [("b", "b"), ("b", "bbc"), ("b", "bbcccc")]  # the fourth was not among the nearest
+    assert [match.place for match in index.search("b", 1, rerank, candidates=3)] == [1]
+    assert [[m.place for m in row] for row in index.search_all(["b", "d"], 1, rerank=rerank, candidates=4)] == [
+        [1],
+        [3],
+    ]
+
+
+def test_what_cannot_be_ranked_is_told() -> None:
+    index = TextIndex(Letters(), ["a", "b"])
+    with pytest.raises(ValueError, match="candidates 1: so many documents are re-ranked, of which top_k 2 are given"):
+        index.search("a", 2, Longest(), candidates=1)
+    with pytest.raises(ValueError, match="not by the 3 labels x, y, z"):
+        index.search("a", 2, Longest(["x", "y", "z"]))
 
 
 def test_an_index_is_the_same_after_it_was_saved(tmp_path: Path) -> None:

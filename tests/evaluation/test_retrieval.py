@@ -1,13 +1,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from plmlight.data.sources import resolve
-from plmlight.decoding import TextEmbedder
+from plmlight.decoding import TextClassifier, TextEmbedder
 from plmlight.evaluation import Columns, Settings, evaluate
 from plmlight.evaluation.models import Opened
 from plmlight.evaluation.retrieval import measure_retrieval, read_retrieval
@@ -87,6 +88,49 @@ def test_retrieval_is_evaluated_with_intervals_against_a_baseline() -> None:
     assert result["values"]["recall@1"]["low"] < result["values"]["recall@1"]["high"] == 100
     assert result["comparison"]["ndcg@10"]["difference"]["value"] == 0
     assert result["counts"] == {"queries": 3, "documents": 3}
+
+
+class Short(TextClassifier):
+    """Finds short documents relevant, by two classes."""
+
+    def __init__(self) -> None:
+        self.labels, self.problem = ["irrelevant", "relevant"], "single-label"
+
+    def _scores(self, given: Sequence[Any], batch_size: int) -> NDArray[np.float64]:
+        found = np.array([1 / len(document) for _, document in given])
+        return np.stack([1 - found, found], 1)
+
+
+def reranker() -> Opened:
+    return Opened("cross", "TextClassification", Letters().tokenizer, Short())
+
+
+@pytest.mark.parametrize(("candidates", "mrr"), [(100, (100 / 3 + 100 + 100) / 3), (2, (50 + 100 + 100) / 3)])
+def test_a_retrieval_that_is_reranked_is_told_beside_the_model_alone(candidates: int, mrr: float) -> None:
+    pairs = [("a", "aab"), ("b", "b"), ("aab", "a")]
+    Path("x.jsonl").write_text("".join(json.dumps({"sentence1": a, "sentence2": b}) + "\n" for a, b in pairs))
+    model = Opened("letters", "SentenceEmbedding", Letters().tokenizer, Letters())
+    settings = Settings(metric="retrieval", candidates=candidates)
+    alone = evaluate(model, "x.jsonl", settings)
+    result = evaluate(model, "x.jsonl", settings, rerank=reranker())
+    assert result["baseline"]["values"] == alone["values"]
+    assert (result["rerank"], result["counts"]["pairs read"]) == ("cross", 3 * min(3, candidates))
+    assert result["values"]["recall@100"]["value"] == alone["values"]["recall@100"]["value"] == 100
+    assert result["values"]["mrr@10"]["value"] == pytest.approx(mrr)
+    assert alone["values"]["mrr@10"]["value"] == pytest.approx((50 + 100 + 50) / 3)
+    assert result["comparison"]["mrr@10"]["p_value"] is not None
+
+
+def test_what_cannot_be_reranked_is_told() -> None:
+    Path("x.csv").write_text("a,ab,1\nb,b,2\n")
+    model = Opened("letters", "SentenceEmbedding", Letters().tokenizer, Letters())
+    with pytest.raises(ValueError, match="cross: re-ranks what a retrieval has found, and the metric is similarity"):
+        evaluate(model, "x.csv", rerank=reranker())
+    settings = Settings(metric="retrieval", columns=Columns("1", "2", "3"))
+    with pytest.raises(ValueError, match="the model alone is the baseline: leave letters out"):
+        evaluate(model, "x.csv", settings, model, rerank=reranker())
+    with pytest.raises(ValueError, match="letters: is a SentenceEmbedding; pairs are ranked by a TextClassification"):
+        evaluate(model, "x.csv", settings, rerank=model)
 
 
 @pytest.mark.parametrize(

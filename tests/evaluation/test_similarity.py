@@ -76,7 +76,7 @@ def test_only_so_many_pairs_are_read(tmp_path: Path) -> None:
         ("a.csv", "a,b,1\nc,d,nan\n", {}, "a.csv:2: the score 'nan' is not a number"),
         ("a.csv", "a,b,1\nc\n", {}, "a.csv:2: has 1 columns, expected at least 3"),
         ("a.csv", "a,b,1\nc,d,1\n", {}, "a.csv: at least two pairs with different scores"),
-        ("a.csv", 'a,b,1\n"c,d,1\n', {}, "a.csv:3: not a row of a table"),
+        ("a.csv", 'a,b,1\n"c,d,1\n', {}, "a.csv:2: not a row of CSV (its quote is never closed)"),
         ("a.csv", "a,b,1\n", {"score": "4"}, "no column 'sentence1'"),
         ("a.jsonl", "{\n", {}, "a.jsonl:1: not a line of JSON"),
         ("a.jsonl", "[]\n", {}, "a.jsonl:1: expected an object"),
@@ -94,5 +94,5 @@ def test_what_can_not_be_read_is_named(
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a,\xff,1\n")
-    with pytest.raises(ValueError, match=r"a.csv: byte 2 is not UTF-8"):
+    with pytest.raises(ValueError, match=r"a.csv: byte 0xff at offset 2 is not UTF-8"):
         read_pairs(tmp_path / "a.csv")

@@ -10,8 +10,6 @@ from torch import nn
 from transformers import (
     AlbertForSequenceClassification,
     AutoModelForSequenceClassification,
-    BartConfig,
-    BartForSequenceClassification,
     BertForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
@@ -41,7 +39,6 @@ from tests.networks.encoders import CONFIGS, FIRST, V, assert_close, family_of
 
 LABELS = ["abbreviation", "entity", "place"]
 GPT_SIZES: dict[str, Any] = {"n_positions": 40, "n_embd": 30, "n_layer": 2, "n_head": 5, "pad_token_id": 0}
-BART = {"layers": 1, "attention_heads": 2, "ffn_dim": 16}
 CLASSIFIERS: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
@@ -207,13 +204,6 @@ def test_names_that_do_not_fit_are_refused(values: dict[str, Any], message: str,
     classifier("BertForSequenceClassification").save_pretrained(tmp_path)
     set_config(tmp_path, **values)
     with pytest.raises(ValueError, match=message):
-        plmlight.load(tmp_path)
-
-
-def test_a_classifier_that_reads_with_both_halves_has_no_task(tmp_path: Path) -> None:
-    sizes = {f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in BART.items()}
-    BartForSequenceClassification(BartConfig(vocab_size=V, d_model=16, **sizes)).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="there is no task for BartForSequenceClassification"):
         plmlight.load(tmp_path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from plmlight import runtime
 from plmlight.export import export_bundle
 from plmlight.networks import BERT, BagOfVectors
-from plmlight.tasks import LabelledTask, QuestionAnswering, TokenClassification
+from plmlight.tasks import LabelledTask, QuestionAnswering, Regression, TextClassification, TokenClassification
 from tests.runtime.labelled import ready, small_classifier
 
 EXAMPLES = Path(__file__).parents[2] / "serve_examples"
@@ -49,6 +49,17 @@ def test_the_search_example_keeps_its_index(embedding_bundle: Path, tmp_path: Pa
     assert (tmp_path / "documents.index" / "vectors.safetensors").is_file()
     documents.unlink()
     assert run("search.py", embedding_bundle, documents, "the garden") == first
+
+
+def test_the_search_example_orders_by_a_cross_encoder(embedding_bundle: Path, tmp_path: Path) -> None:
+    texts = ["Paris", "the garden", "a door"]
+    (tmp_path / "documents.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    network = BERT(vocab_size=101, d_model=24, num_layers=1, num_heads=3, max_length=37)
+    bundle = exported(ready(TextClassification(network, ["score"], Regression())), tmp_path)
+    scores = runtime.load(bundle).relevance([("the garden", text) for text in texts])
+    wanted = [f"{score:.4f}  {text}" for score, text in sorted(zip(scores, texts, strict=True), reverse=True)]
+    printed = run("search.py", embedding_bundle, tmp_path / "documents.jsonl", "the garden", bundle)
+    assert printed.splitlines()[2:] == wanted
 
 
 def test_the_translate_example_runs(translating_bundle: Path, tmp_path: Path) -> None:

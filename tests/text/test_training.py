@@ -165,6 +165,14 @@ def test_albert_normalises_its_text() -> None:
     assert tokenizer.encode("Déjà ``vu''").ids == tokenizer.encode('deja "vu"').ids
 
 
+@pytest.mark.parametrize("kind", ["unigram", "albert", "xlnet", "t5"])
+def test_the_punctuation_of_chinese_stays_and_all_else_is_normalised(kind: TokenizerKind) -> None:
+    text = "你好，世界！真的吗？是：（对）；好……～"
+    tokenizer = train_tokenizer([text, "ＡＢ１２％ ﬁ"] * 20, kind, 200)
+    assert tokenizer.decode(tokenizer.encode(text).ids).strip() == text
+    assert tokenizer.normalizer.normalize_str("ＡＢ１２％ ﬁ") == "AB12% fi"
+
+
 def test_bad_requests_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="kind 'bytebpe' is unknown; did you mean 'byte-bpe'"):
         train_tokenizer(TEXT, "bytebpe")  # type: ignore[arg-type]
