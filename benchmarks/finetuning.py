@@ -81,7 +81,9 @@ ROWS = {
     "trec-minilm": Row("classification-minilm-trec", fit=FOLDER, evaluate=TREC_FILES, **TREC),
     "trec-scratch": Row("classification-minilm-trec", fit=SCRATCH, evaluate=TREC_FILES, **TREC),
     "trec-bag": Row("classification-bag-of-vectors-trec", evaluate=TREC_FILES, **TREC),
-    "thucnews-bert": Row("classification-bert-tiny-thucnews", fit=CHINESE_FOLDER, evaluate=THUCNEWS_FILES, **THUCNEWS),
+    "thucnews-bert": Row(
+        "classification-bert-tiny-thucnews", fit=(*CHINESE_FOLDER, *UNNAMED), evaluate=THUCNEWS_FILES, **THUCNEWS
+    ),
     "thucnews-bag": Row("classification-bag-of-vectors-thucnews", fit=UNNAMED, evaluate=THUCNEWS_FILES, **THUCNEWS),
     "eprstmt-bert": Row("classification-bert-tiny-eprstmt", fit=CHINESE_FOLDER, evaluate=EPRSTMT_FILES, **EPRSTMT),
     "eprstmt-bag": Row("classification-bag-of-vectors-thucnews", fit=EPRSTMT_BAG, evaluate=EPRSTMT_FILES, **EPRSTMT),

@@ -11,8 +11,9 @@ class LabelledText(ClassifiedData):
 
     Args:
         files: to train on, where that is done: ``.csv``, or ``.tsv`` (no quotes), with a header; ``.jsonl``,
-            ``.parquet``; ``dataset:`` names; a folder with a folder a class, whose text files are texts; text files with an example a line: the
-            label is its first word, or columns are parted by TABs where their numbers are given as fields.
+            ``.parquet``; ``dataset:`` names; a folder with a folder a class, whose text files are texts; text files
+            with an example a line: the label is its first word, or columns are parted by TABs where their numbers are
+            given as fields.
         text_field: the column or key of the text; of a table without a header the number of the column, from 1.
         label_field: of the label.
         labels: the names of the classes, in order, or a file with one a line; then files may have their numbers, from

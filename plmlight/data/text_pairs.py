@@ -29,7 +29,8 @@ class TextPairs(LabelledData[TextsExample]):
     """Texts that belong together: pairs, triplets (text, partner, no partner), pairs with a score, or single texts.
 
     Args:
-        files: to train on, where that is done: .csv, .tsv (no quoting) with a header, .jsonl, .parquet or ``dataset:`` names.
+        files: to train on, where that is done: .csv, .tsv (no quoting) with a header, .jsonl, .parquet or ``dataset:``
+            names.
         text_fields: the columns or keys of the texts; sentence1 and sentence2 by default. One column makes each text an
             example by itself (SimCSE), a third one and further ones are texts that do not belong to the first.
         score_field: of how alike the first two texts are. None for texts without scores. Columns that are all given by

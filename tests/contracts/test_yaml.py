@@ -40,6 +40,14 @@ for public in dir(plmlight):
     getattr(plmlight, public)  # as the command does: short class names are looked up among what is imported
 
 
+WRITTEN = {
+    "InstructionData": '{{"prompt": "say {0}", "response": "it is {0}"}}\n',
+    "TaggedText": "X{} S-A\nY O\nZ O\n\n",
+    "RoleData": "X{} - (A0*)\nY y (V*)\nZ - (A1*)\n\n",
+}
+"""An example of data whose recipes need nothing else."""
+
+
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -96,35 +104,34 @@ def test_a_training_config_is_built(path: Path, tmp_path: Path, monkeypatch: pyt
     data = content.get("data", {}).get("class_path")
     for task in given.get("tasks", {}).values():
         written(tmp_path, lines, task["files"], task)
-    if data == "DialogueData":
-        (tmp_path / "text.txt").write_text(
-            "".join(line.replace("\t", " __eou__ ")[:-1] + " __eou__\n" for line in lines)
-        )
-    if data in ("SquadData", "RelationData"):
-        words += ["--data.files", labelled(tmp_path, data), "--data.max_length", "64"]
-    elif data == "TextPairs":
-        words += ["--data.files", text_pairs(tmp_path, given)]
-    elif data == "LabelledPairs":
-        words += ["--data.files", labelled_pairs(tmp_path, given)]
-    elif data == "InstructionData":
-        instructions = [{"prompt": f"say {number}", "response": f"it is {number}"} for number in range(20)]
-        (tmp_path / "instructions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in instructions))
-    elif data == "LabelledText":
-        words += ["--data.files", classified(tmp_path, given)]
-    elif data == "TaggedText":
-        sentence = "".join(f"{word} {tag}\n" for word, tag in zip("XYZ", ("S-A", "O", "O"), strict=True))
-        (tmp_path / "tagged.txt").write_text(f"{sentence}\n" * 20)
-        words += ["--data.files", "tagged.txt"]
-    elif data == "RoleData":
-        (tmp_path / "roles.txt").write_text("".join(f"X{n} - (A0*)\nY y (V*)\nZ - (A1*)\n\n" for n in range(20)))
-        words += ["--data.files", "roles.txt"]
-    elif data != "TaskMixture":
-        files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
-        words += ["--data.files", written(tmp_path, lines, files, given) if data == "ParallelCorpus" else "text.txt"]
+    if data != "TaskMixture":
+        words += files_of(data, given, tmp_path, lines)
     words += ["--data.cache_folder", "cache"]
     built = Built("fit", words)
     assert isinstance(built.model, Task)
     assert built.model.network.vocab_size == built.datamodule.vocab_size
+
+
+def files_of(data: str, given: dict[str, Any], folder: Path, lines: list[str]) -> list[str]:
+    """Writes what the data of a recipe reads; returns the words that name it."""
+    if data in ("SquadData", "RelationData"):
+        return ["--data.files", labelled(folder, data), "--data.max_length", "64"]
+    if data == "DialogueData":
+        turns = (line.replace("\t", " __eou__ ")[:-1] + " __eou__\n" for line in lines)
+        (folder / "text.txt").write_text("".join(turns))
+    elif data == "TextPairs":
+        return ["--data.files", text_pairs(folder, given)]
+    elif data == "LabelledPairs":
+        return ["--data.files", labelled_pairs(folder, given)]
+    elif data == "LabelledText":
+        return ["--data.files", classified(folder, given)]
+    elif data == "ParallelCorpus":
+        files = "parallel.jsonl" if "source_field" in given else "parallel.tsv"
+        return ["--data.files", written(folder, lines, files, given)]
+    elif data in WRITTEN:
+        (folder / given["files"]).write_text("".join(WRITTEN[data].format(number) for number in range(20)))
+        return []
+    return ["--data.files", "text.txt"]
 
 
 def labelled(folder: Path, data: str) -> str:

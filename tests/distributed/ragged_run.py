@@ -185,7 +185,7 @@ def run_words(rank: int | None = None) -> dict[str, Tensor]:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    mine = word_pairs(trainer.global_rank if rank is None else rank)
+    mine: Any = word_pairs(trainer.global_rank if rank is None else rank)
     trainer.fit(task, DataLoader(mine, batch_size=None))
     optimizer = trainer.optimizers[0]
     weights = {name: full(p) for name, p in task.named_parameters()}
