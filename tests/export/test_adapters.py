@@ -13,6 +13,7 @@ from plmlight.export import export_bundle
 from plmlight.tasks.generation import TorchLanguageModel
 from plmlight.text import train_tokenizer
 from tests.runtime.labelled import LABELS, ready, small_classifier
+from tests.runtime.sequences import small_sequence
 
 
 def sizes(file: Path) -> list[tuple[int, ...]]:
@@ -88,3 +89,11 @@ def test_a_decoder_writes_the_same_from_a_bundle(adapter: Adapter, tmp_path: Pat
             learned.zero_()
     without = TextGenerator(TorchLanguageModel(task), task.tokenizer).generate(texts, options)
     assert [row[0].token_ids for row in without] != [row[0].token_ids for row in wanted], "what was learned is seen"
+
+
+def test_a_prompt_is_in_the_graphs_of_an_encoder_decoder(tmp_path: Path) -> None:
+    """Translations of the bundle equal torch's, as the verdict says."""
+    verdict = export_bundle(small_sequence(adapter=PromptTuning(4)), None, tmp_path / "bundle")
+    assert verdict.passed, verdict.summary()
+    model = runtime.load(tmp_path / "bundle")
+    assert model.bundle.manifest["max_length"] == 57, "the prompt takes four of the network's positions"
