@@ -2,7 +2,7 @@
 
     PLMLIGHT_DATA=... python benchmarks/t5_pretraining.py --text gcide.txt --work DIR [--pretraining N] [--steps N]
 
-Text: GCIDE, see bert_ten_minutes.py. The network has 4 + 4 layers x 256 and a vocabulary of 8,192 trained on the text.
+Text: GCIDE, see bert_ten_minutes.py. The network has 2 + 2 layers x 128 and a vocabulary of 8,192 trained on the text.
 It is pretrained with `fit` and configs/pretrain/t5-tiny-english.yaml for so many steps. Then both, and with the same
 settings, learn to answer "trec question: ..." with the name of its class, text to text, `fit` with
 configs/finetune/t5-tiny-trec.yaml: 4,952 questions to train on, 500 held out of the training set to draw the curve, and
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pretraining", type=int, default=2000, help="steps of pretraining")
-    parser.add_argument("--steps", type=int, default=400, help="steps of fine-tuning")
+    parser.add_argument("--steps", type=int, default=300, help="steps of fine-tuning")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
