@@ -96,6 +96,7 @@ ROWS = {
     ),
     "resume-crf": Row("tagging-bilstm-crf-resume", **RESUME),
     "resume-softmax": Row("tagging-bilstm-crf-resume", fit=("--model.crf", "false"), **RESUME),
+    "resume-bert": Row("tagging-bert-tiny-resume", fit=CHINESE_FOLDER, **RESUME),
     "semeval-minilm": Row("minilm-semeval", "semeval.train.txt", "semeval.test.txt", "semeval_f1", FOLDER),
     "xquad-minilm": Row("minilm-xquad", "xquad.train.json", "xquad.test.json", "f1", FOLDER),
     "stsb-minilm": Row(
