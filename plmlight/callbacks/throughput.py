@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.utilities.throughput import get_available_flops
 from torch import Tensor, nn
 
-from plmlight.nn import CrossAttention, Stack, TransformerLayer
+from plmlight.nn import CrossAttention, Stack, TransformerLayer, WordVectors
 
 
 class Throughput(pl.Callback):
@@ -21,7 +21,7 @@ class Throughput(pl.Callback):
 
     Of a model that reads one text and writes another the tokens are those of both, padding included, and ``padding`` is
     of both; ``source_padding``, ``target_padding`` and ``target_tokens_per_second``, without padding, are logged too.
-    Of pairs of words and their counts a pair is a token.
+    Of pairs of words and their counts a pair is a token. Vectors of words, which are looked up, have no utilisation.
 
     Nothing here waits for the device more often than the values are shown.
     """
@@ -38,7 +38,8 @@ class Throughput(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measures the peak and starts the clock."""
-        self._peak = peak_flops(pl_module.device, _compute_type(trainer))
+        looks_up = isinstance(getattr(pl_module, "network", None), WordVectors)
+        self._peak = None if looks_up else peak_flops(pl_module.device, _compute_type(trainer))
         self._costs = {}
         self._restart(trainer)
 

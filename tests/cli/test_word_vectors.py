@@ -29,4 +29,8 @@ def test_a_recipe_trains_and_its_checkpoint_knows_the_words(recipe: str, tmp_pat
     assert status == 0
     task = plmlight.load(tmp_path / "run" / "last.ckpt")
     assert isinstance(task, plmlight.WordVectorModel)
+    (metrics,) = (tmp_path / "run").rglob("metrics.csv")
+    header = metrics.read_text().splitlines()[0].split(",")
+    assert {"train_loss", "tokens_per_second"} <= set(header)
+    assert "mfu" not in header, "tables are looked up"
     assert {f"w{number}" for number in range(30)} <= set(task.space().words)
