@@ -103,7 +103,7 @@ ROWS = {
         "minilm-stsb",
         "sim/stsb-en.train.csv",
         "sim/stsb-en.dev.csv",
-        "similarity",
+        "spearman",
         (*FOLDER, "--data.text_fields", '["1", "2"]', "--data.score_field", "3"),
     ),
 }
@@ -170,10 +170,10 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
     checkpoints = [folder / f"seed-{seed}" / "last.ckpt" for seed in arguments.seeds.split(",")]
     values = [evaluated(path, test, row, folder)[0] for path in checkpoints]
     mean = sum(values) / len(values)
-    print(f"{name}: {row.measure} {mean:.2f} ({', '.join(f'{value:.2f}' for value in values)})", flush=True)
-    if row.measure == "similarity":
+    print(f"{name}: {row.measure} {mean:.4g} ({', '.join(f'{value:.4g}' for value in values)})", flush=True)
+    if row.measure == "spearman":
         for model in (arguments.minilm, *checkpoints):
-            print(f"  {model.parent.name}: retrieval nDCG@10 {searched(model, work, folder):.2f}", flush=True)
+            print(f"  {model.parent.name}: retrieval nDCG@10 {searched(model, work, folder):.4f}", flush=True)
     _, answers = evaluated(checkpoints[0], test, row, folder)
     if name.startswith("xquad"):
         print(f"  F1 of the most frequent span {frequent_span(train, test):.2f}; {inexact(answers)} offsets are wrong")
@@ -188,7 +188,7 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
         apart = sum(differs for differs, _ in gaps)
         furthest = max((distance for _, distance in gaps), default=0.0)
         print(
-            f"  {recipe}: {value:.2f}; {apart} of {len(its)} answers differ; numbers at most by {furthest:.2g}",
+            f"  {recipe}: {value:.4g}; {apart} of {len(its)} answers differ; numbers at most by {furthest:.2g}",
             flush=True,
         )
 
@@ -205,7 +205,7 @@ def evaluated(model: Path, test: Path, row: Row, folder: Path) -> tuple[float, l
     """The measure, and what was answered to each example."""
     report, texts = folder / "report.json", folder / "texts.jsonl"
     texts.unlink(missing_ok=True)
-    told = [] if row.measure == "similarity" else ["--texts", texts]
+    told = [] if row.measure == "spearman" else ["--texts", texts]
     run("evaluate", model, "--data", test, "--samples", 0, "--output", report, *told, *row.evaluate)
     value = json.loads(report.read_text(encoding="utf-8"))["values"][row.measure]["value"]
     lines = texts.read_text(encoding="utf-8").splitlines() if told else []
