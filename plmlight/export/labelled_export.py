@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from plmlight.decoding import ANALYSERS, Inputs, OutputModel, Record
-from plmlight.export.causal_checks import NEAR_TIE
+from plmlight.export.causal_checks import NEAR_TIE, relative_error
 from plmlight.export.encoder import graph_outputs
 from plmlight.export.encoder_checks import Outputs, at_tokens, shape_checks
 from plmlight.export.encoder_export import EncoderExport, tolerance
@@ -78,21 +79,41 @@ class LabelledExport(EncoderExport):
     def checks(
         self, file: Path, spec: GraphSpec, limits: Limits, measurements: list[dict[str, Any]]
     ) -> Iterator[Check]:
-        """Shapes, and what is decided about the test requests."""
+        """Shapes, and the numbers and decisions of the test requests.
+
+        The shapes have random tokens, on which a head decides nothing and its logits differ little, so that relative
+        errors are judged as those of hidden states; relative errors of logits are those on texts.
+        """
         driver = self.driver(file, spec)
-        yield from shape_checks(self.reference, spec.name, driver, limits, measurements)
+        random = limits.relative_hidden_error or limits.relative_logit_error
+        of_shapes = dataclasses.replace(limits, relative_logit_error=random)
+        yield from shape_checks(self.reference, spec.name, driver, of_shapes, measurements)
+
+        @functools.cache
+        def found() -> list[Outputs]:
+            return [driver(inputs) for inputs, _ in self._expected]
 
         @functools.cache
         def decisions() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
             pairs = [
-                _agreement(driver(inputs)[name], expected[name], self.axes[name], inputs["attention_mask"])
-                for inputs, expected in self._expected
+                _agreement(outputs[name], expected[name], self.axes[name], inputs["attention_mask"])
+                for outputs, (inputs, expected) in zip(found(), self._expected, strict=True)
                 for name in self.axes
             ]
             same, near = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
             return same, near
 
         where = f"of {' and '.join(self.axes)} on {len(self.requests)} test requests"
+        if limits.relative_logit_error is not None:
+            detail = f"root mean square difference over the spread, the largest {where}"
+            yield judge(
+                "relative error on texts",
+                spec.name,
+                limits.relative_logit_error,
+                "at most",
+                detail,
+                lambda: self._relative_error(found()),
+            )
         if limits.greedy_agreement is not None:
             detail = f"share of decisions that are torch's, {where}"
             yield judge(
@@ -101,11 +122,26 @@ class LabelledExport(EncoderExport):
         if limits.top1_agreement is not None:
             detail = f"share of decisions that are torch's or nearly as likely, {where}"
 
-            def measure() -> tuple[float, str]:
+            def nearly() -> tuple[float, str]:
                 same, near = decisions()
                 return count(near), f"; without near ties {count(same):.4f}"
 
-            yield judge("label agreement", spec.name, limits.top1_agreement, "at least", detail, measure)
+            yield judge("label agreement", spec.name, limits.top1_agreement, "at least", detail, nearly)
+
+    def _relative_error(self, found: list[Outputs]) -> float:
+        """The largest relative error of an output with fractions over all test requests."""
+        errors = []
+        for name in self.axes:
+            mine, torchs = (self._joined(name, outputs) for outputs in (found, [each for _, each in self._expected]))
+            if np.issubdtype(torchs.dtype, np.floating):
+                errors.append(relative_error(mine[None], torchs[None]))
+        return float(np.max(errors, initial=0.0))  # not Python's max, which loses a value that is not a number
+
+    def _joined(self, name: str, outputs: list[Outputs]) -> NDArray[Any]:
+        """All numbers of an output for the test requests, but for those at padding."""
+        masks = [inputs["attention_mask"] for inputs, _ in self._expected]
+        parts = [at_tokens(each[name], self.axes[name], mask) for each, mask in zip(outputs, masks, strict=True)]
+        return np.concatenate([part.ravel() for part in parts])
 
     def golden(self, file: Path, spec: GraphSpec, limits: Limits) -> list[dict[str, Any]]:
         """The test requests with their answers."""
