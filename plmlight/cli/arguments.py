@@ -92,7 +92,7 @@ def explain(message: str, options: Iterable[str]) -> str:
     Returns:
         One line.
     """
-    text = " ".join(message.split())
+    text = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", " ".join(message.split()))
     if found := re.search(r"unrecognized arguments: (\S+)", text):
         name = found[1].partition("=")[0]
         if not name.startswith("-"):
@@ -100,13 +100,26 @@ def explain(message: str, options: Iterable[str]) -> str:
         return f"unknown option {name}{_near_option(name, options)}"
     if found := re.search(r"Option '([^']+)' is not accepted", text):
         return f"unknown key {found[1]!r}{nearest(found[1], (option.lstrip('-') for option in options))}"
-    if found := re.search(r'Parser key "([^"]+)": Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)', text):
-        valid = re.findall(r"'([^']*)'", found[2])
-        return f"{found[1]}: {found[3]!r} is not one of {', '.join(map(repr, valid))}{_did_you_mean(found[3], valid)}"
+    if found := re.search(r'Parser key "([^"]+)": Expected a (typing\.Literal\[.*?\])\. Got value: (.*)', text):
+        return f"{found[1]}: {_not_one_of(found[3], [found[2]])}"
+    several = r'Parser key "([^"]+)": Does not validate .* Errors: - (.*) Given value type: \w+ Given value: (.*)'
+    if found := re.search(several, text):
+        wanted = found[2].split(" - ")
+        if all(re.fullmatch(r"Expected an? (typing\.Literal\[[^]]*\]|\w+)", each) for each in wanted):
+            return f"{found[1]}: {_not_one_of(found[3], [each.split(maxsplit=2)[2] for each in wanted])}"
     if found := re.search(r'Parser key "([^"]+)": (?:Expected an? )?(.*)', text):
-        detail = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", found[2])
-        return f"{found[1]}: " + re.sub(r"^(.*?)\. Got value: (.*)$", r"expected \1, got \2", detail)
+        return f"{found[1]}: " + re.sub(r"^(.*?)\. Got value: (.*)$", r"expected \1, got \2", found[2])
     return text.replace("the following arguments are required: ", "missing: ")
+
+
+def _not_one_of(value: str, types: Sequence[str]) -> str:
+    """What is wrong with the value of an argument of several types, one of which may be a choice of names."""
+    names = [name for each in types for name in re.findall(r"'([^']*)'", each)]
+    said = {"NoneType": "null", "bool": "true, false"}
+    kinds = [said.get(each, each) for each in types if not each.startswith("typing.Literal")]
+    if not names:
+        return f"expected {' or '.join(kinds)}, got {value}"
+    return f"{value!r} is not one of {', '.join([*map(repr, names), *kinds])}{_did_you_mean(value, names)}"
 
 
 def _near_option(name: str, options: Iterable[str]) -> str:
@@ -147,3 +160,11 @@ def add_text_arguments(options: OneLineErrors) -> None:
     options.add_argument(
         "--document", type=Literal["file", "line", "paragraph"], default="file", help="a document of plain text"
     )
+
+
+def add_running_arguments(options: OneLineErrors) -> None:
+    """Adds where a model runs: ``provider``, ``threads`` and ``graph``, for the commands that run bundles."""
+    add = options.add_argument_group("where it runs").add_argument
+    add("--provider", type=str, default="auto", help="auto, cpu, cuda or tensorrt")
+    add("--threads", type=int, default=None, help="threads of the CPU; all allowed by default")
+    add("--graph", type=str, default=None, help="of a bundle: in_place or portable")

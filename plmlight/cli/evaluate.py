@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from plmlight.cli.arguments import OneLineErrors, parse, parser
-from plmlight.cli.infer import add_decoding_options
+from plmlight.cli.arguments import parse
+from plmlight.cli.evaluate_options import WRITING, evaluate_parser
 from plmlight.cli.infer_models import one_line_warnings
 from plmlight.decoding import DecodingOptions
 from plmlight.text import replace_file
@@ -18,22 +17,6 @@ from plmlight.text import replace_file
 if TYPE_CHECKING:
     from plmlight.evaluation.measurement import Advance
     from plmlight.evaluation.models import Opened
-
-DESCRIPTION = """Measures a bundle, a checkpoint, a Hugging Face folder or a hub id on data, with bootstrap intervals.
-perplexity and bits-per-byte: language models that read left to right, every token with as much before it as the model
-reads. pseudo-perplexity: masked language models, each token hidden in turn. similarity: rank correlation of the cosines
-of two texts' vectors with given scores. retrieval: how early the texts that belong to a query come when all are ranked
-by the cosine (nDCG, MRR, MAP, recall), and with --rerank the first of them by a model that reads both together.
-generation: BLEU, chrF, ROUGE, exact matches or distinct n-grams of what an encoder-decoder writes, decoded as asked
-for, and in torch the loss and perplexity of what it should have written.
-labels: a task that was trained on labels on data of its kind, with its own measures.
-words: word vectors on a file of word pairs with scores (rank correlation) or of analogies (3CosAdd, by section).
-Examples:
-python -m plmlight evaluate bundles/de-en --data test.de test.en --metrics bleu chrf --num_beams 4 --texts written.jsonl
-python -m plmlight evaluate runs/last.ckpt --data test.txt --baseline runs/other.ckpt --output result.json"""
-
-_DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions) if field.name != "seed")
-"""What decides how texts are written; the seed is that of the bootstrap."""
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -49,8 +32,8 @@ def main(command: str, argv: list[str]) -> int:
     Raises:
         ValueError: when a model or the data can not be read, or the metric does not fit the model.
     """
-    chosen = parse(_parser(command), argv)
-    decoding = {name: chosen[name] for name in _DECODING if chosen[name] is not None}
+    chosen = parse(evaluate_parser(command), argv)
+    decoding = {name: chosen[name] for name in WRITING if chosen[name] is not None}
     DecodingOptions(**decoding)  # before a model loads
 
     from plmlight.evaluation import Bootstrap, Columns, Generation, Settings, evaluate, open_model
@@ -121,117 +104,6 @@ def _refuse_foreign(name: str, task: str, chosen: Any, decoding: Mapping[str, An
     given = [*decoding, *(option for option in own if chosen[option] not in (None, False))]
     if given:
         raise ValueError(f"{name}: is a {task}, which writes no texts: --{given[0]} is for encoder-decoders")
-
-
-def _parser(command: str) -> OneLineErrors:
-    options = parser(command, DESCRIPTION)
-    add = options.add_argument
-    add("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")
-    add(
-        "--data",
-        type=str,
-        nargs="+",
-        required=True,
-        help="text, as `tokenizer` reads it; for similarity one .csv, .tsv or .jsonl file of pairs; for retrieval one "
-        "of pairs, or queries.jsonl corpus.jsonl relevance.tsv, or their folder (BEIR); for generation two "
-        "files of lines, one of two columns (source, tab, reference), or one with fields (.jsonl, .csv, .parquet); "
-        "for a model of dialogues these, as `fit` reads them",
-    )
-    add(
-        "--metric",
-        type=str | None,
-        default=None,
-        help="perplexity, bits-per-byte, pseudo-perplexity, permutation-perplexity (XLNet in torch, in orders of a "
-        "fixed seed), similarity, retrieval or generation; by default what fits the model",
-    )
-    add(
-        "--metrics",
-        type=str,
-        nargs="+",
-        default=None,
-        help="of generation: bleu, bleu_zh, chrf, rouge, rouge_zh, exact_match, distinct (usual: bleu chrf)",
-    )
-    add(
-        "--texts",
-        type=str | None,
-        default=None,
-        help="write source, hypothesis and reference, or of labels request, gold and answer, to this JSON-lines file",
-    )
-    add(
-        "--source_field",
-        type=str | None,
-        default=None,
-        help="the field of a source (usual: source), or of a dialogue's turns (usual: turns)",
-    )
-    add(
-        "--target_field",
-        type=str | None,
-        default=None,
-        help="the field of a reference (usual: target), or of a turn's text where turns are objects (usual: text)",
-    )
-    add("--reverse", action="store_true", help="take the second file, column or field for the source")
-    add(
-        "--task_prefix",
-        type=str | None,
-        default=None,
-        help="the name of the task that the model is asked for",
-    )
-    add("--baseline", type=str | None, default=None, help="another model, to be compared with on the same data")
-    add(
-        "--rerank",
-        type=str | None,
-        default=None,
-        help="of retrieval: a classifier of pairs (a cross-encoder) that orders what was found; the model alone is "
-        "the baseline then",
-    )
-    add("--candidates", type=int, default=100, help="of retrieval: how many documents of a query --rerank reads")
-    add("--output", type=str | None, default=None, help="write the numbers and all that led to them to this JSON file")
-    add(
-        "--vocabulary",
-        type=int | None,
-        default=None,
-        help="of word vectors: use only so many of the first words, in most files the most frequent ones",
-    )
-    add("--limit", type=int | None, default=None, help="take only so many documents, pairs or queries")
-    add(
-        "--document",
-        type=Literal["file", "line", "paragraph"] | None,
-        default=None,
-        help="a document of plain text: by default the file, for pseudo-perplexity the line",
-    )
-    add("--text_field", type=str, default="text", help="the field or column that holds the text")
-    add("--pair_field", type=str | None, default=None, help="of labels: the field of a second text, where there is one")
-    add("--label_field", type=str, default="label", help="of labels: the field of the label")
-    add("--label_separator", type=str, default=",", help="of labels: between several of a text")
-    add(
-        "--file_format",
-        type=Literal["auto", "csv", "tsv", "jsonl", "parquet", "text"],
-        default="auto",
-        help="of texts with classes: what the files are, whatever their names say",
-    )
-    add("--encoding", type=str, default="utf-8", help="of labels: how the files are written (latin-1, gb18030, ...)")
-    add("--word_column", type=int, default=0, help="of tags in columns: the column of the word, from 0")
-    add("--tag_column", type=int, default=-1, help="of tags in columns: the column of the tag; -1 is the last one")
-    add("--sentence1", type=str, default="sentence1", help="the column of the first text, or its number from 1")
-    add("--sentence2", type=str, default="sentence2", help="the column of the second text, or its number")
-    add("--score", type=str, default="score", help="the column of the score, or its number")
-    add(
-        "--context",
-        type=int | None,
-        default=None,
-        help="the most tokens to read at once; the model's length by default",
-    )
-    add("--stride", type=int | None, default=None, help="tokens that a window moves; half the context by default")
-    add("--prefix", type=bool, default=True, help="score a document's first token too, after the end-of-text token")
-    add("--batch_size", type=int, default=16, help="rows that run together")
-    add("--samples", type=int, default=1000, help="of the bootstrap; 0 for no intervals")
-    add("--confidence", type=float, default=0.95, help="of the intervals")
-    add("--seed", type=int, default=0, help="of the bootstrap")
-    add("--provider", type=str, default="auto", help="auto, cpu, cuda or tensorrt")
-    add("--threads", type=int | None, default=None, help="threads of the CPU; all allowed by default")
-    add("--graph", type=str | None, default=None, help="of a bundle: in_place or portable")
-    add_decoding_options(options, _DECODING)
-    return options
 
 
 @contextmanager

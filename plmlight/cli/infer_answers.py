@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from plmlight.cli.decoding_options import DECODING
 from plmlight.cli.infer_models import Answering
 from plmlight.decoding import (
-    DecodingOptions,
     Hypothesis,
     MaskFiller,
     Neighbour,
@@ -21,7 +21,6 @@ from plmlight.decoding import (
 )
 
 Record = dict[str, Any]
-DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions))
 
 
 class Continuing:

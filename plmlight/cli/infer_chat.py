@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from plmlight.cli.infer_answers import DECODING
+from plmlight.cli.decoding_options import DECODING
 from plmlight.cli.infer_models import Answering, one_line_warnings
 from plmlight.decoding import DecodingOptions, SequenceGenerator, TextGenerator
 from plmlight.text import nearest

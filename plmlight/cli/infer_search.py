@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plmlight.cli.infer_models import Answering
+from plmlight.cli.infer_requests import text_lines
 from plmlight.decoding import Match, TextClassifier, TextEmbedder, TextIndex
 
 Record = dict[str, Any]
@@ -91,12 +92,8 @@ def _index(path: Path, model: TextEmbedder, batch_size: int) -> TextIndex:
     """The documents of a file, or of a folder that `TextIndex.save` wrote."""
     if path.is_dir():
         return TextIndex.load(path, model)
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8") from None
     documents: list[str | Record] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_lines(path.read_bytes(), str(path)), 1):
         if line.strip():
             documents.append(_document(line, f"{path}:{number}") if path.suffix == ".jsonl" else line.strip())
     if not documents:

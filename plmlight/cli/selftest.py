@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plmlight.cli.arguments import parse, parser
+from plmlight.cli.arguments import add_running_arguments, parse, parser
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -23,9 +23,7 @@ def main(command: str, argv: list[str]) -> int:
         "Compare a bundle's bytes with its verdict and replay its golden requests; exit status 1 when any differ.",
     )
     arguments.add_argument("bundle", type=str, help="the folder that export wrote")
-    arguments.add_argument("--provider", type=str, default="auto", help="auto, cpu, cuda or tensorrt")
-    arguments.add_argument("--threads", type=int, default=None, help="threads of the CPU; all allowed by default")
-    arguments.add_argument("--graph", type=str, default=None, help="a decoder's in_place or portable")
+    add_running_arguments(arguments)
     values = parse(arguments, argv)
 
     from plmlight import runtime

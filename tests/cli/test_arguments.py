@@ -11,6 +11,8 @@ def command() -> OneLineErrors:
     made.add_argument("files", nargs="+", type=str)
     made.add_argument("--kind", type=Literal["bpe", "byte"], default="bpe")
     made.add_argument("--number", type=int, default=3)
+    made.add_argument("--limit", type=int | None, default=None)
+    made.add_argument("--form", type=Literal["BIO", "BMES"] | None, default=None)
     return made
 
 
@@ -25,9 +27,11 @@ def complaint(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     ("argv", "line"),
     [
         (["a", "--knd", "bpe"], "unknown option --knd; did you mean '--kind'?"),
-        (["a", "--zzzzzz=1"], "unknown option --zzzzzz; see --help for the 6 options"),
+        (["a", "--zzzzzz=1"], "unknown option --zzzzzz; see --help for the 8 options"),
         (["a", "--kind", "bpee"], "kind: 'bpee' is not one of 'bpe', 'byte'; did you mean 'bpe'?"),
         (["a", "--number", "x"], "number: expected int, got x"),
+        (["a", "--limit", "x"], "limit: expected int or null, got x"),
+        (["a", "--form", "BIOO"], "form: 'BIOO' is not one of 'BIO', 'BMES', null; did you mean 'BIO'?"),
         ([], "missing: files"),
         (["a", "--number"], "argument --number: expected one argument"),
     ],
@@ -45,4 +49,4 @@ def test_unknown_key_in_config_names_the_nearest(tmp_path: Path, capsys: pytest.
 def test_values_from_config_and_words(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("number: 4\n")
     values = plain(parse(command(), ["a", "b", "--config", str(tmp_path / "c.yaml"), "--kind", "byte"]))
-    assert values == {"files": ["a", "b"], "kind": "byte", "number": 4}
+    assert values == {"files": ["a", "b"], "kind": "byte", "number": 4, "limit": None, "form": None}

@@ -10,7 +10,7 @@ import torch
 
 from plmlight import cli, runtime
 from plmlight.cli.arguments import parse, parser
-from plmlight.cli.infer import add_decoding_options
+from plmlight.cli.decoding_options import add_decoding_options
 from plmlight.decoding import DecodingOptions
 from tests.runtime.bundles import EOS, VOCAB, byte_tokenizer, make_bundle
 
@@ -88,10 +88,15 @@ def test_the_best_of_a_beam_come_with_their_scores(bundle: Path, capsys: pytest.
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("in.txt", "one\ntwo\n"), ("in.jsonl", '{"text": "one"}\n\n{"prompt": "two", "id": 7}\n')],
+    [
+        ("in.txt", "one\ntwo\n"),
+        ("in.jsonl", '{"text": "one"}\n\n{"prompt": "two", "id": 7}\n'),
+        ("in.txt", "\ufeffone\r\ntwo\r\n"),
+        ("in.jsonl", '\ufeff{"text": "one"}\r\n{"text": "two", "note": "a\u2028b"}'),
+    ],
 )
 def test_texts_come_from_a_file(bundle: Path, tmp_path: Path, name: str, content: str) -> None:
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content.encode())
     output = tmp_path / "out" / "answers.jsonl"
     assert cli.main(["infer", str(bundle), "--input", str(tmp_path / name), "--output", str(output)]) == 0
     assert [record["prompt"] for record in records(output.read_text())] == ["one", "two"]
@@ -152,7 +157,7 @@ def test_every_decoding_option_is_a_flag() -> None:
         (["--text", "a", "--top_p", "7"], "top_p must be above 0 and at most 1, not 7.0"),
         (["--text", "a", "--topp", "7"], "unknown option --topp; did you mean '--top_p'?"),
         (["--text", "a", "--max_new_tokens", "x"], "max_new_tokens: expected int, got x"),
-        (["--text", "a", "--early_stopping", "often"], "expected true, false or never, not 'often'"),
+        (["--text", "a", "--early_stopping", "often"], "early_stopping: 'often' is not one of 'never', true, false"),
         (["--text", "a", "--batch_size", "0"], "batch_size must be at least 1, not 0"),
         (["--text", "a", "--input", "b"], "--text and --input are two sources of texts"),
         (["--text", "a", "--graph", "portabel"], "no graph 'portabel'; did you mean 'portable'?"),

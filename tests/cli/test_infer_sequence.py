@@ -135,6 +135,7 @@ def test_a_source_that_is_cut_is_said(translating_bundle: Path, capsys: pytest.C
         (["--text", "a", "--token_type_id", "1"], "which turns texts into other texts: its own options are"),
         (["--chat"], "which was not trained on dialogues"),
         (["--chat", "--text", "a"], "--chat reads lines and answers each: --text does not go with it"),
+        (["--chat", "--question", "a"], "--chat reads lines and answers each: --question does not go with it"),
         (["--text", "a", "--graph", "in_place"], "no graph 'in_place'"),
     ],
 )
