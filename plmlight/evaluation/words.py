@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from plmlight.data.readers import lines
+from plmlight.data.sources import Source
 from plmlight.decoding import WordSpace
 from plmlight.evaluation.measurement import Measurement, ratio
 from plmlight.metrics.ranking import correlations
@@ -38,7 +40,7 @@ def read_word_pairs(path: str | Path) -> list[WordPair]:
         ValueError: for a line that is no pair, naming it, or when there is none.
     """
     found = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines(Source(str(path), "text")), 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
@@ -66,7 +68,7 @@ def read_analogies(path: str | Path) -> dict[str, list[tuple[str, str, str, str]
     """
     found: dict[str, list[tuple[str, str, str, str]]] = {}
     section = ""
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines(Source(str(path), "text")), 1):
         fields = line.split()
         if fields[:1] == [":"]:
             section = " ".join(fields[1:])
@@ -81,8 +83,7 @@ def read_analogies(path: str | Path) -> dict[str, list[tuple[str, str, str, str]
 
 def is_analogies(path: str | Path) -> bool:
     """Whether a file holds analogies rather than pairs: by its first line that is not empty."""
-    with Path(path).open(encoding="utf-8") as handle:
-        first = next((line.split() for line in handle if line.strip()), [])
+    first = next((line.split() for line in lines(Source(str(path), "text")) if line.strip()), [])
     return first[:1] == [":"] or len(first) == 4
 
 

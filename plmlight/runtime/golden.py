@@ -48,7 +48,7 @@ def replay(model: BundleModel) -> Iterator[Replay]:
     path = model.bundle.folder / "golden.jsonl"
     if not path.is_file():
         raise ValueError(f"{path}: missing, so there is nothing to replay")
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     if not lines:
         raise ValueError(f"{path}: holds no request")
     for number, line in enumerate(lines, 1):

@@ -9,7 +9,7 @@ import plmlight
 from plmlight import WordVectorModel
 from plmlight.cli import main
 from plmlight.decoding import WordSpace
-from plmlight.evaluation.words import measure_words
+from plmlight.evaluation.words import WordPair, is_analogies, measure_words, read_analogies, read_word_pairs
 from plmlight.export import export_bundle
 from plmlight.text.vectors import read_vectors, write_vectors
 
@@ -63,6 +63,20 @@ def test_a_set_that_is_wrong_is_said_where(content: str, message: str, tmp_path:
     (tmp_path / "x.txt").write_text(content)
     with pytest.raises(ValueError, match=message):
         measure_words(WordSpace(WORDS, VECTORS), tmp_path / "x.txt")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_bytes("\ufeffman woman 1\r\nking queen 2".encode())
+    (tmp_path / "analogies.txt").write_bytes("\ufeff: a\r\nman woman king queen\r\n".encode())
+    assert read_word_pairs(tmp_path / "pairs.txt") == [WordPair("man", "woman", 1), WordPair("king", "queen", 2)]
+    assert read_analogies(tmp_path / "analogies.txt") == {"a": [("man", "woman", "king", "queen")]}
+    assert is_analogies(tmp_path / "analogies.txt")
+
+
+def test_bytes_that_are_no_text_are_said_where(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"man woman 1\nk\xf6nig queen 2\n")
+    with pytest.raises(ValueError, match=r"x.txt: byte 0xf6 at offset 13 is not UTF-8"):
+        read_word_pairs(tmp_path / "x.txt")
 
 
 def test_files_checkpoints_and_bundles_score_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,15 @@ def test_a_golden_answer_that_differs_is_said(
         raise ValueError(wrong.difference)
 
 
+def test_a_golden_answer_may_hold_any_character(bundle: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    path = folder / "golden.jsonl"
+    records = [{**json.loads(line), "note": "\x85\u2028"} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
+    seal(folder)
+    assert [result.difference for result in runtime.replay(runtime.load(folder))] == [""] * len(records)
+
+
 @pytest.mark.parametrize(("content", "message"), [("{}\n", "golden.jsonl:1: not a golden request"), ("", "no request")])
 def test_golden_requests_that_can_not_be_read(bundle: Path, tmp_path: Path, content: str, message: str) -> None:
     folder = Path(shutil.copytree(bundle, tmp_path / "copy"))
