@@ -144,7 +144,8 @@ def measure_retrieval(
     """
     vectors, place = embedded(model, {*asked.queries, *asked.documents}, batch_size, advance)
     queries, documents = ([place[text] for text in texts] for texts in (asked.queries, asked.documents))
-    places, _ = most_similar(vectors[queries], vectors[documents], DEPTH)
+    depth = DEPTH if rerank is None else max(DEPTH, candidates)
+    places, _ = most_similar(vectors[queries], vectors[documents], depth)
     facts = {"queries": len(queries), "documents": len(documents)}
     if rerank is not None:
         first = places[:, :candidates]
@@ -154,5 +155,5 @@ def measure_retrieval(
             first[some], _ = reranked(rerank, asked.queries[some], asked.documents, first[some], batch_size)
             advance(len(first[some]), len(queries))
         facts["pairs read"] = first.size
-    measures = retrieval_measures(*judged(places, asked.relevance))
+    measures = retrieval_measures(*judged(places[:, :DEPTH], asked.relevance))
     return Measurement(means(measures), "queries", len(queries), facts)

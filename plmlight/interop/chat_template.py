@@ -35,6 +35,7 @@ def read_chat_form(folder: Path) -> ChatForm | None:
         return None
     special = {name: value for name, value in config.items() if name.endswith("_token")}
     special = {name: value.get("content") if isinstance(value, dict) else value for name, value in special.items()}
+    special = {name: value for name, value in special.items() if value is not None}  # of null, "None" would be made
     try:
         return chat_form(template, special)
     except (ValueError, TemplateError) as error:

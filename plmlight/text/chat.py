@@ -114,4 +114,4 @@ class ChatForm:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)  # Jinja takes the two halves of an escaped emoji for two characters

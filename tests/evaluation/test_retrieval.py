@@ -11,7 +11,7 @@ from plmlight.data.sources import resolve
 from plmlight.decoding import TextClassifier, TextEmbedder
 from plmlight.evaluation import Columns, Settings, evaluate
 from plmlight.evaluation.models import Opened
-from plmlight.evaluation.retrieval import measure_retrieval, read_retrieval
+from plmlight.evaluation.retrieval import Retrieval, measure_retrieval, read_retrieval
 from plmlight.text import train_tokenizer
 
 
@@ -119,6 +119,14 @@ def test_a_retrieval_that_is_reranked_is_told_beside_the_model_alone(candidates:
     assert result["values"]["mrr@10"]["value"] == pytest.approx(mrr)
     assert alone["values"]["mrr@10"]["value"] == pytest.approx((50 + 100 + 50) / 3)
     assert result["comparison"]["mrr@10"]["p_value"] is not None
+
+
+@pytest.mark.parametrize(("candidates", "mrr"), [(130, 0), (131, 100)])
+def test_more_documents_may_be_reranked_than_are_looked_at(candidates: int, mrr: float) -> None:
+    asked = Retrieval(["a"], [*("a" * length for length in range(3, 133)), "ab"], [{130: 1.0}])
+    measured = measure_retrieval(Letters(), asked, rerank=Short(), candidates=candidates)
+    assert measured.facts["pairs read"] == candidates
+    assert measured.statistics["mrr@10"](np.arange(1)[None]) == mrr
 
 
 def test_what_cannot_be_reranked_is_told() -> None:

@@ -39,7 +39,7 @@ def turns(talk: list[dict[str, str]]) -> list[tuple[str, str]]:
 def folder(tmp_path: Path) -> Path:
     tokenizer = train_tokenizer(["### User: say hi to the cat\n\n### Assistant:"] * 9, "bpe", 300)
     task = CausalLM(GPT(tokenizer.get_vocab_size(), d_model=12, num_layers=1, num_heads=3, max_length=64))
-    form = ChatForm(assistant='### "Assistant":\n', end="<|endoftext|>", opening="«talk»\n")
+    form = ChatForm(assistant='### "Assistant":\n', end="<|endoftext|>", opening="«talk» 🙂\n")
     task.tokenizer, task.text_form = tokenizer, TextForm(chat=form)
     task.save_pretrained(str(tmp_path / "model"))
     return tmp_path / "model"
@@ -50,7 +50,7 @@ def test_transformers_puts_the_same_around_turns(folder: Path) -> None:
     again = load_task(folder)
     assert isinstance(again, CausalLM)
     form = again.text_form.chat
-    assert form == ChatForm(assistant='### "Assistant":\n', end="<|endoftext|>", opening="«talk»\n")
+    assert form == ChatForm(assistant='### "Assistant":\n', end="<|endoftext|>", opening="«talk» 🙂\n")
     for talk in (TALK, TALK[1:], TALK[:2]):
         asked: Any = theirs.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
         assert asked == form.prompt(turns(talk))
@@ -82,6 +82,14 @@ def test_a_template_that_does_more_is_left_out(tmp_path: Path) -> None:
     found = read_chat_form(tmp_path)
     assert found is not None
     assert found.end == "<|im_end|>\n"
+
+
+def test_a_token_that_is_null_is_no_text(tmp_path: Path) -> None:
+    config = {"chat_template": "{{ bos_token }}" + CHATML, "bos_token": None}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    found = read_chat_form(tmp_path)
+    assert found is not None
+    assert found.opening == ""
 
 
 def test_a_template_runs_in_a_sandbox() -> None:
