@@ -48,13 +48,13 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         from plmlight.text.nearest import nearest
 
-        print(f"plmlight: there is no command {command!r}{nearest(command, COMMANDS)}", file=sys.stderr)
+        complain(f"plmlight: there is no command {command!r}{nearest(command, COMMANDS)}")
         return 2
     module = importlib.import_module(f"plmlight.cli.{COMMANDS[command][0]}")
     try:
         status: int = module.main(command, rest)
     except KeyboardInterrupt:
-        print(f"plmlight {command}: interrupted", file=sys.stderr)
+        complain(f"plmlight {command}: interrupted")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say
@@ -62,9 +62,18 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if debug or not _is_users(error):
             raise
-        print(f"plmlight {command}: {_one_line(error)}", file=sys.stderr)
+        complain(f"plmlight {command}: {_one_line(error)}")
         return 2
     return status
+
+
+def complain(line: str) -> None:
+    """Prints a line on stderr, at once with its end: where all ranks of a run fail, their lines do not mix.
+
+    Args:
+        line: without its end.
+    """
+    sys.stderr.write(f"{line}\n")
 
 
 def _is_users(error: Exception) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
+from plmlight.cli import complain
 from plmlight.text.nearest import nearest
 
 OPENED_AS = "open the model as this task: SentenceEmbedding gives the hidden states of any encoder"
@@ -30,7 +30,7 @@ class OneLineErrors(ArgumentParser):  # type: ignore[misc]
         Raises:
             SystemExit: always, with status 2.
         """
-        print(f"{self.called or self.prog}: {self.explained(message)}", file=sys.stderr)
+        complain(f"{self.called or self.prog}: {self.explained(message)}")
         raise SystemExit(2) from ex
 
     def explained(self, message: str) -> str:

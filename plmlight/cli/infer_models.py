@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from plmlight.cli import complain
 from plmlight.decoding import (
     ANALYSERS,
     DecodingOptions,
@@ -61,7 +61,7 @@ def one_line_warnings(command: str) -> Iterator[None]:
             yield
         finally:
             for warning in caught:
-                print(f"plmlight {command}: {warning.message}", file=sys.stderr)
+                complain(f"plmlight {command}: {warning.message}")
 
 
 def _torch_model(name: str, provider: str, threads: int | None) -> Answering:

@@ -1,8 +1,11 @@
+import io
+import sys
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from plmlight import cli
 from plmlight.cli.arguments import OneLineErrors, parse, parser, plain
 
 
@@ -50,3 +53,26 @@ def test_values_from_config_and_words(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("number: 4\n")
     values = plain(parse(command(), ["a", "b", "--config", str(tmp_path / "c.yaml"), "--kind", "byte"]))
     assert values == {"files": ["a", "b"], "kind": "byte", "number": 4, "limit": None, "form": None}
+
+
+@pytest.mark.parametrize(
+    "argv", [["exprot"], ["infer", "missing", "--topp", "1"], ["prepare", "missing", "--output", "x"]]
+)
+def test_a_mistake_is_one_write_so_that_those_of_several_ranks_do_not_mix(
+    argv: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[str] = []
+
+    class Spy(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Spy())
+    try:
+        status = cli.main(argv)
+    except SystemExit as error:  # argparse's own mistakes
+        status = int(error.code or 0)
+    assert status == 2
+    assert len(writes) == 1
+    assert writes[0].endswith("\n")
