@@ -11,7 +11,7 @@ from typing import Any
 from plmlight.data.base import Files
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, named_kind, resolve
-from plmlight.data.tagged_text import TaggedExample, strings
+from plmlight.data.tagged_files import TaggedExample, strings
 from plmlight.decoding.predicates import check_predicate
 from plmlight.text.tagging import OUTSIDE, TagSpan, scheme_of, spans_of, tags_of
 

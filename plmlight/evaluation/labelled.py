@@ -20,7 +20,7 @@ from plmlight.data.labelled_examples import LabelReader
 from plmlight.data.propositions import read_roles
 from plmlight.data.relation_data import read_relations
 from plmlight.data.squad_data import read_questions
-from plmlight.data.tagged_text import read_tagged, rewritten
+from plmlight.data.tagged_files import read_tagged, rewritten
 from plmlight.decoding import Record, TextAnalyser
 from plmlight.decoding.analysis import located
 from plmlight.evaluation.measurement import Advance, Measurement, ratio

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from plmlight.nn import Cache
-from plmlight.nn.recurrent import run_steps
+from plmlight.nn.steps import run_steps
 from plmlight.text.tagging import FORBIDDEN, Transitions
 
 

@@ -1,4 +1,5 @@
 from plmlight.nn.attention import PACKED, CrossAttention, KeyValuePrefix, SelfAttention, attend
+from plmlight.nn.attentional import AttentionalDecoder, GlobalAttention
 from plmlight.nn.cache import cache_of, is_remembered, is_state, past_name, present_name
 from plmlight.nn.configured import Configured, build, class_path, config_of
 from plmlight.nn.dropout import Dropout, EmbeddingDropout, LockedDropout, dropped
@@ -22,7 +23,7 @@ from plmlight.nn.masks import (
 )
 from plmlight.nn.positions import LearnedPositions, RelativePositionBias, RotaryPositions, SinusoidalPositions
 from plmlight.nn.prompt import PromptableDecoder, PromptedEmbedding, prompt_length, remember_prompts
-from plmlight.nn.recurrent import LSTM, AttentionalDecoder, GlobalAttention, TokensFirst
+from plmlight.nn.recurrent import LSTM, TokensFirst
 from plmlight.nn.relative import Relation, RelativeAttention, TwoStreamLayer
 from plmlight.nn.roles import Cache, Decoder, Encoder, EncoderDecoder, Network, PermutationEncoder, WordVectors
 from plmlight.nn.stack import Stack

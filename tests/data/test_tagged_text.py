@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from plmlight.data import TaggedText
-from plmlight.data.tagged_text import read_tagged
+from plmlight.data.tagged_files import read_tagged
 from plmlight.text import train_tokenizer
 from plmlight.text.word_rows import WordReader, join_words, split_words
 
