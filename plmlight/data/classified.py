@@ -60,17 +60,9 @@ class ClassifiedData(LabelledData[LabelledExample]):
         num_workers: int,
         cache_folder: str | None,
     ) -> None:
+        told = {stage: files for stage, files in names.items() if stage not in ("predict", "unlabelled")}
         super().__init__(
-            {stage: files for stage, files in names.items() if stage not in ("predict", "unlabelled")},
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            told, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         if stride is not None and stride < 0:
             raise ValueError(f"stride {stride}: windows share at least 0 tokens; leave it out to cut long texts")

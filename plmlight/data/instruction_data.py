@@ -89,16 +89,7 @@ class InstructionData(LabelledData[Conversation]):
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
         super().__init__(
-            names,
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         self._chat = ChatForm(system, user, assistant)
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)

@@ -139,7 +139,7 @@ def _sentence(
             f"{last - first} column{'s' * (last - first != 1)} of roles; expected one for each"
         )
     for number, place in enumerate(predicates):
-        tags = _in_brackets([row[first + number] for row in rows], f"{name}:", line) if labelled else []
+        tags = _in_brackets([row[first + number] for row in rows], name, line) if labelled else []
         yield RoleExample(name, line, words, tuple(tags), predicate=place)
 
 
@@ -148,7 +148,7 @@ def _in_brackets(cells: Sequence[str], name: str, line: int) -> list[str]:
     spans: list[TagSpan] = []
     role, start = "", 0
     for place, cell in enumerate(cells):
-        where = f"{name}{line + place}"
+        where = f"{name}:{line + place}"
         found = _ROLE.fullmatch(cell)
         if found is None:
             raise ValueError(f"{where}: {cell!r} is no part of a role; expected (A0*, *, *) or (A0*)")
@@ -162,7 +162,7 @@ def _in_brackets(cells: Sequence[str], name: str, line: int) -> list[str]:
             spans.append(TagSpan(role, start, place + 1))
             role = ""
     if role:
-        raise ValueError(f"{name}{line + start}: the role {role} has no end")
+        raise ValueError(f"{name}:{line + start}: the role {role} has no end")
     return tags_of(spans, len(cells), "BIO")
 
 

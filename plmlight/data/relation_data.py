@@ -205,16 +205,7 @@ class RelationData(LabelledData[RelationExample]):
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
         super().__init__(
-            names,
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         self._on_error: OnWrongMarkers = on_error
         self._given = labels

@@ -11,9 +11,10 @@ from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
 from plmlight.data.propositions import RoleExample, read_roles
 from plmlight.data.relation_data import find_markers
+from plmlight.data.tagged_files import check_tags
 from plmlight.data.tagged_text import complete
 from plmlight.decoding.predicates import ClauseReader
-from plmlight.text import TokenizerKind, nearest, vocabulary_size
+from plmlight.text import TokenizerKind, vocabulary_size
 from plmlight.text.tagging import OUTSIDE
 from plmlight.text.word_rows import join_words
 
@@ -92,16 +93,7 @@ class RoleData(LabelledData[RoleExample]):
     ) -> None:
         names: dict[str, Files | None] = {"fit": files, "validate": validation_files, "test": test_files}
         super().__init__(
-            names,
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         self._word_column, self._unlabelled, self._given = word_column, predict_files, labels
         self.labels: list[str] = []
@@ -133,14 +125,10 @@ class RoleData(LabelledData[RoleExample]):
         if self._given is None and not training:
             raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or complete({OUTSIDE, *(tag for example in training for tag in example.tags)})
-        known = set(self.labels)
+        if len(self.labels) < 2:
+            raise ValueError(f"{self._names['fit']}: all words are without a role: at least one role is needed")
         for examples in self.examples.values():
-            for example in examples:
-                for place, tag in enumerate(example.tags):
-                    if tag not in known:
-                        raise ValueError(
-                            f"{example.where(place)}: the tag {tag!r} is not known{nearest(tag, self.labels)}"
-                        )
+            check_tags(examples, self.labels)
         if self._unlabelled is not None:
             self.examples["predict"] = read_roles(self._unlabelled, self._word_column, labelled=False)
 

@@ -266,16 +266,7 @@ class SquadData(LabelledData[Question]):
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
         super().__init__(
-            names,
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         if stride is not None and stride < 0:
             raise ValueError(f"stride must be at least 0, not {stride}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from plmlight.data.base import Files
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, named_kind, resolve
+from plmlight.text import nearest
 from plmlight.text.tagging import Scheme, TagSpan, scheme_of, spans_of, tags_of
 from plmlight.text.word_rows import Unit, split_words
 
@@ -95,6 +96,23 @@ def read_tagged(
                 raise ValueError(f"{source.name}: has no sentence")
             found += read
     return found if scheme is None else [rewritten(example, scheme) for example in found]
+
+
+def check_tags(examples: Iterable[TaggedExample], labels: Sequence[str]) -> None:
+    """Looks whether all tags are known.
+
+    Args:
+        examples: sentences.
+        labels: the names of the tags.
+
+    Raises:
+        ValueError: for a tag that is not, naming file and line and the nearest one.
+    """
+    known = set(labels)
+    for example in examples:
+        for place, tag in enumerate(example.tags):
+            if tag not in known:
+                raise ValueError(f"{example.where(place)}: the tag {tag!r} is not known{nearest(tag, labels)}")
 
 
 def rewritten(example: TaggedExample, scheme: Scheme) -> TaggedExample:

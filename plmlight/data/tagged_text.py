@@ -11,8 +11,8 @@ import numpy as np
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
-from plmlight.data.tagged_files import TaggedExample, read_tagged
-from plmlight.text import TokenizerKind, nearest
+from plmlight.data.tagged_files import TaggedExample, check_tags, read_tagged
+from plmlight.text import TokenizerKind
 from plmlight.text.tagging import OUTSIDE, Scheme, parted, scheme_of, transitions
 from plmlight.text.word_rows import Unit, WordReader, join_words
 
@@ -95,16 +95,7 @@ class TaggedText(LabelledData[TaggedExample]):
     ) -> None:
         names: dict[str, Files | None] = {"fit": files, "validate": validation_files, "test": test_files}
         super().__init__(
-            names,
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         self._columns, self._untagged = (word_column, tag_column), predict_files
         self._given, self._scheme, self._invalid, self._unit = labels, scheme, invalid, unit
@@ -140,15 +131,9 @@ class TaggedText(LabelledData[TaggedExample]):
         self.scheme = scheme_of(self.labels)
         single = bool(training) and all(len(word) == 1 for example in training for word in example.words)
         self.unit = self._unit or ("character" if single else "word")
-        known = set(self.labels)
         for stage, examples in self.examples.items():
             self.cut_words[stage] = sum(example.cut for example in examples)
-            for example in examples:
-                for place, tag in enumerate(example.tags):
-                    if tag not in known:
-                        raise ValueError(
-                            f"{example.where(place)}: the tag {tag!r} is not known{nearest(tag, self.labels)}"
-                        )
+            check_tags(examples, self.labels)
             self.invalid_transitions[stage] = self._check_transitions(examples)
         if self._untagged is not None:
             self.examples["predict"] = read_tagged(self._untagged, *self._columns, unit=self.unit, tagged=False)

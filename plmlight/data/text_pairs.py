@@ -85,16 +85,7 @@ class TextPairs(LabelledData[TextsExample]):
     ) -> None:
         names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
         super().__init__(
-            names,
-            validation_fraction,
-            folds,
-            fold,
-            max_length,
-            batch_size,
-            max_tokens,
-            seed,
-            num_workers,
-            cache_folder,
+            names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         self.text_fields = text_fields if text_fields is not None else ["sentence1", "sentence2"]
         self.score_field, self.score_range = score_field, score_range

@@ -165,6 +165,12 @@ def test_a_role_that_training_has_not_is_named(tmp_path: Path) -> None:
         data(tmp_path, CONLL_2005, test_files=str(tmp_path / "test.txt"))
 
 
+def test_roles_are_needed_to_train_on(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"tokens": ["she", "left"], "predicate": 1, "tags": ["O", "O"]}\n' * 20)
+    with pytest.raises(ValueError, match=r"a.jsonl: all words are without a role: at least one role is needed"):
+        RoleData(str(tmp_path / "a.jsonl"), validation_fraction=0, cache_folder=str(tmp_path / "cache"))
+
+
 def test_labels_are_complete_and_the_markers_new(tmp_path: Path) -> None:
     found = data(tmp_path, CONLL_2005)
     assert found.labels == ["B-A0", "B-A1", "B-V", "I-A0", "I-A1", "I-V", "O"]
