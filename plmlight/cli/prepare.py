@@ -20,7 +20,10 @@ def main(command: str, argv: list[str]) -> int:
         argv: the words after it.
 
     Returns:
-        The exit status.
+        0.
+
+    Raises:
+        ValueError: for text or a tokenizer that cannot be read, or options that do not go together.
     """
     options = parser(command, DESCRIPTION)
     add_text_arguments(options)

@@ -96,7 +96,14 @@ class TextStream:
 
 
 def answer_text(tokenizer: Tokenizer, prompt: Sequence[int], answer: Sequence[int], stop: Sequence[str] = ()) -> str:
-    """The text of a whole answer: what a `TextStream` gives in all."""
+    """The text of a whole answer: what a `TextStream` gives in all.
+
+    Args:
+        tokenizer: of the model.
+        prompt: the ids before the answer, which decide whether it begins with a space.
+        answer: its ids.
+        stop: texts before which it ends.
+    """
     if not stop:
         context = list(prompt[-_CONTEXT:])
         before = TextStream(tokenizer, context)._done

@@ -18,7 +18,12 @@ Rows = Sequence[Sequence[int]]
 
 
 def open_session(path: Path, threads: int) -> Any:
-    """A session on the CPU, which is where every verdict is computed."""
+    """A session on the CPU, which is where every verdict is computed.
+
+    Args:
+        path: of the graph; its weights may lie beside it.
+        threads: of one operation; operations run one after the other.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -41,7 +46,13 @@ class OneSession:
 
 
 def driver(session: Any, spec: GraphSpec, max_length: int | None) -> GraphDecoder:
-    """What drives a graph, by the kind of its cache."""
+    """What drives a graph, by the kind of its cache.
+
+    Args:
+        session: of the graph.
+        spec: of the graph.
+        max_length: the most tokens that a row can hold; None where there is no limit.
+    """
     kinds: dict[str, type[GraphDecoder]] = {"concatenated": PortableDriver, "in_place": InPlaceDriver}
     return kinds[spec.cache](session, spec, max_length)
 

@@ -106,7 +106,15 @@ def classification(prefix: str | None = None) -> Architecture:
 
 
 def architectures(name: str, conditional: str) -> dict[str, Architecture]:
-    """The model with a head and the one without; ``final_logits_bias`` is not stored by every version."""
+    """The model with a head and the one without; ``final_logits_bias`` is not stored by every version.
+
+    Args:
+        name: of the family in class names, as ``Bart``.
+        conditional: their class of the model with a head.
+
+    Returns:
+        Both by the names of their classes.
+    """
     bias = {"head.bias": {"head_bias": True}}
     return {
         conditional: Architecture("Seq2Seq", ("head.weight",), optional=bias),

@@ -60,7 +60,16 @@ class Rule:
 
 
 def with_bias(ours: str, *theirs: str, outside: bool = False) -> tuple[Rule, Rule]:
-    """The rules of a matrix or norm and its bias; of several there, which are joined here."""
+    """The rules of a matrix or norm and its bias; of several there, which are joined here.
+
+    Args:
+        ours: the module's name.
+        theirs: its name there; or those of the several, in the order in which their rows are joined.
+        outside: whether it is no part of their backbone, so that its prefix does not stand before it.
+
+    Returns:
+        The rule of the weight, and that of the bias.
+    """
 
     def rule(kind: str) -> Rule:
         names = tuple(f"{name}.{kind}" for name in theirs)

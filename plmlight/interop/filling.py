@@ -71,7 +71,12 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str, s
 
 
 def check_names(expected: Mapping[str, object], given: Mapping[str, object], where: str) -> None:
-    """Compares two sets of weights.
+    """Compares two sets of weights by their names.
+
+    Args:
+        expected: those that there have to be.
+        given: those that there are.
+        where: they were read, for messages.
 
     Raises:
         ValueError: naming the first that is missing or left over.

@@ -121,6 +121,10 @@ class StoredWeights(Mapping[str, Tensor]):
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Writes one safetensors file that Hugging Face libraries open.
 
+    Args:
+        path: of the file.
+        weights: by their names there.
+
     Raises:
         OSError: when the disk does not take it.
     """

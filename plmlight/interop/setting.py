@@ -91,7 +91,12 @@ def flag(ours: str, theirs: str, default: bool) -> Setting:
 
 
 def always(ours: str, value: Any) -> Setting:
-    """A value that config.json does not hold, because the family has no other."""
+    """A value that config.json does not hold, because the family has no other.
+
+    Args:
+        ours: the argument.
+        value: its only one.
+    """
 
     def write(given: Any, _: Mapping[str, Any]) -> dict[str, Any]:
         if given != value:
@@ -102,7 +107,12 @@ def always(ours: str, value: Any) -> Setting:
 
 
 def width(theirs: str, default: int) -> Setting:
-    """``d_ff``, which is 4 ``d_model`` here where it is not given."""
+    """``d_ff``, which is 4 ``d_model`` here where it is not given.
+
+    Args:
+        theirs: the key of config.json.
+        default: what the reference takes when the key is absent.
+    """
 
     def write(value: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return {theirs: 4 * arguments["d_model"] if value is None else value}

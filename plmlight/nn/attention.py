@@ -247,6 +247,13 @@ class CrossAttention(nn.Module):
 def divided(d_model: int, num_heads: int) -> int:
     """The width of a head.
 
+    Args:
+        d_model: D, of all heads together.
+        num_heads: H.
+
+    Returns:
+        D / H.
+
     Raises:
         ValueError: when the heads do not divide the width.
     """

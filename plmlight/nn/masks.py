@@ -23,7 +23,16 @@ class Mask(NamedTuple):
 
 
 def triangle(length: int, total: int, device: torch.device | None = None) -> Tensor:
-    """[T, S], true where the key is not after the query; the queries are the last T of the S keys."""
+    """Which keys a query sees that sees nothing after it.
+
+    Args:
+        length: T, the queries, which are the last of the keys.
+        total: S, the keys.
+        device: of the mask.
+
+    Returns:
+        [T, S], true where the key is not after the query.
+    """
     index = torch.arange(total, device=device)
     return index[None, :] <= index[total - length :, None]
 
