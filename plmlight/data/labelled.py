@@ -233,7 +233,7 @@ class LabelledData(TokenData, Generic[E]):
             At least one.
 
         Raises:
-            ValueError: when there is none.
+            ValueError: when there is none, or all are left out.
         """
         if stage not in self._samples:
             if not self.examples.get(stage):
@@ -242,6 +242,11 @@ class LabelledData(TokenData, Generic[E]):
             asks = stage == "predict" and isinstance(examples[0], Asked)
             rows = self._asked(examples) if asks else self._rows(examples, stage)
             self._say_skipped()
+            if not rows:
+                raise ValueError(
+                    f"{type(self).__name__}: none of {len(examples)} examples to {stage} on is left; max_length is "
+                    f"{self.max_length}"
+                )
             self._samples[stage] = ExampleSamples(rows, self.pad_token_id, self.per_token)
         return self._samples[stage]
 

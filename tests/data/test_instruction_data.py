@@ -109,3 +109,22 @@ def test_what_cannot_be_learned_from(entry: Any, error: str, tmp_path: Path) -> 
 def test_a_form_without_a_place_for_the_text(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"user 'x': expected \{content\} in it, once"):
         data(tmp_path, *PLAIN, user="x")
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_no_answer_within_the_length_is_an_error(stage: Any, tmp_path: Path) -> None:
+    made = data(tmp_path, *PLAIN, validation_fraction=0.4, max_length=3)
+    with pytest.raises(ValueError, match=rf"none of [23] examples to {stage} on is left; max_length is 3"):
+        made.samples(stage)
+
+
+def test_what_is_left_out_of_a_part_that_was_held_out_is_said_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("plmlight.data.instruction_data.rank_zero_info", said.append)
+    long = {"prompt": "say yes and no and maybe and never " * 9, "response": "often"}
+    made = data(tmp_path, *PLAIN, long, long, long, validation_fraction=0.5, max_length=40)
+    made.samples("validate")
+    assert len(said) == 1
+    assert said[0].startswith(f"{tmp_path / 'x.jsonl'}: ")
