@@ -34,8 +34,8 @@ class StopsCleanly(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes over the two signals, where Python lets it."""
         self._step = trainer.global_step
-        if trainer.received_sigterm:  # while all was made ready
-            self.signal = signal.SIGTERM
+        self.saved = None  # what an earlier run was asked for is done
+        self.signal = signal.SIGTERM if trainer.received_sigterm else None  # while all was made ready
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._ask) for each in (signal.SIGINT, signal.SIGTERM)}
 

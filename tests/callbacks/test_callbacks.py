@@ -1,6 +1,7 @@
 import copy
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ExponentialMovingAverage, Throughput
+from plmlight.callbacks import AtomicCheckpointIO, Checkpoints, ExponentialMovingAverage, StopsCleanly, Throughput
 from plmlight.callbacks.throughput import flops_per_pair, flops_per_token, peak_flops
 from plmlight.networks import ALBERT, BERT, GPT, T5, LSTMSeq2Seq, Transformer
 from plmlight.nn import EncoderDecoder
@@ -217,3 +218,27 @@ def test_flops_of_recurrent_pairs_count_weights_for_their_side() -> None:
     assert longer >= 6 * 10 * sum(p.numel() for p in network.encoder.parameters())
     more = flops_per_pair(task, 20, 10, 10) - flops_per_pair(task, 20, 10, 4)
     assert more == 6 * 6 * sum(p.numel() for p in task.head.parameters())
+
+
+class Interrupts(pl.Callback):
+    """Ctrl-C in the second batch of the first run."""
+
+    told = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 1 and not self.told:
+            self.told = True
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_after_one_that_was_interrupted_goes_to_its_end(tmp_path: Path) -> None:
+    stops, task = StopsCleanly(), small()
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        trainer(tmp_path, 4, stops, interrupts := Interrupts()).fit(task, loader())
+    assert stops.saved == tmp_path / "last.ckpt"
+    again = trainer(tmp_path, 4, stops, interrupts)
+    again.fit(task, loader(), ckpt_path=stops.saved, weights_only=True)
+    assert again.global_step == 4
+    assert not any((stops.saved, stops.signal))
