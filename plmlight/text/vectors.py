@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -52,9 +53,16 @@ def read_vectors(path: str | Path) -> Vectors:
 
     Raises:
         ValueError: for a wrong count or dimension, a number that is none, or a word that stands there twice, naming
-            the line.
+            the line; for a number that is not finite, naming the word.
     """
-    path = Path(path)
+    words, vectors = _read(Path(path))
+    wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(wrong):
+        raise ValueError(f"{path}: the vector of {words[wrong[0]]!r} has a number that is not finite")
+    return words, vectors
+
+
+def _read(path: Path) -> Vectors:
     if path.is_dir():
         return _read_folder(path)
     if path.suffix not in SUFFIXES:
@@ -125,8 +133,9 @@ def _read_text(handle: IO[str], path: Path) -> Vectors:
     lines = enumerate(handle, 2) if header else enumerate(_with(first, handle), 1)
     for number, line in lines:
         word, *values = line.rstrip("\r\n ").rsplit(" ", width)  # a published file has words with spaces in them
-        if len(values) != width:
-            raise ValueError(f"{path}:{number}: has {len(values)} numbers, expected {width}")
+        more = [*itertools.takewhile(is_number, reversed(word.split(" ")[1:]))]  # but none that ends in a number
+        if len(values) != width or more:
+            raise ValueError(f"{path}:{number}: has {len(values) + len(more)} numbers, expected {width} as in line 1")
         try:
             rows.append(np.array(values, dtype=np.float32))
         except ValueError:
