@@ -29,7 +29,7 @@ from plmlight.nn import Encoder, build
 from plmlight.tasks import Task, task_from_checkpoint
 from plmlight.tasks.adapter_folder import is_adapter, task_with_adapter
 from plmlight.text import TextForm, load_target_tokenizer, load_tokenizer, nearest, replace_file, vocabulary_size
-from plmlight.text.arpa import START, read_arpa, token_names, word_tokenizer, write_arpa
+from plmlight.text.arpa import START, read_arpa, token_names, with_unknown, word_tokenizer, write_arpa
 from plmlight.text.published import find_vocabulary
 from plmlight.text.vectors import is_vectors, read_vectors, vocabulary_tokenizer
 
@@ -160,9 +160,13 @@ def _tokenizer_of(path: Path) -> Path:
 
 def _from_arpa(path: Path) -> Task:
     arpa, beside = read_arpa(path), _tokenizer_of(path)
-    words = [word for word in arpa.words if word != START]
-    tokenizer = load_tokenizer(beside) if beside.exists() else word_tokenizer(words)
-    network = plmlight.networks.NGram.from_arpa(arpa, token_names(tokenizer) if beside.exists() else words)
+    if beside.exists():
+        tokenizer = load_tokenizer(beside)
+        network = plmlight.networks.NGram.from_arpa(arpa, token_names(tokenizer))
+    else:
+        arpa = with_unknown(arpa)
+        tokenizer = word_tokenizer([word for word in arpa.words if word != START])
+        network = plmlight.networks.NGram.from_arpa(arpa)
     task = plmlight.tasks.CausalLM(network=network)
     task.tokenizer = tokenizer
     return task

@@ -97,6 +97,26 @@ def word_tokenizer(words: Sequence[str]) -> Tokenizer:
     return tokenizer
 
 
+def with_unknown(arpa: Arpa) -> Arpa:
+    """A model that can read any word.
+
+    Args:
+        arpa: the model.
+
+    Returns:
+        It, with ``<unk>`` among its words: never predicted where the model knew no such word.
+    """
+    if UNKNOWN in arpa.words:
+        return arpa
+    one = arpa.levels[0]
+    more = Ngrams(
+        np.append(one.ids, np.array([[len(arpa.words)]], one.ids.dtype), axis=0),
+        np.append(one.log_probabilities, NEVER),
+        np.append(one.log_backoffs, 0.0),
+    )
+    return Arpa([*arpa.words, UNKNOWN], [more, *arpa.levels[1:]], arpa.source)
+
+
 def write_arpa(arpa: Arpa, path: str | Path) -> None:
     """Writes a model, with the nine digits that give each 32-bit number back.
 
@@ -158,7 +178,7 @@ class _Reader:
         while not text:
             self.at, line = next(self.lines, (self.at, None))
             if line is None:
-                self.fail("the file ends here, expected \\end\\")
+                self.fail("the file is empty" if not self.at else "the file ends here, expected \\end\\")
             text = line.strip(" \t\r\n")
         return text
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plmlight import CausalLM, NGram
+from plmlight import CausalLM, NGram, load
 from plmlight.text import train_tokenizer
 from plmlight.text.arpa import read_arpa, token_names, write_arpa
 
@@ -81,6 +81,20 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, old: str, new: str, line
     with pytest.raises(ValueError, match=f"x.arpa: line {line}: ") as raised:
         read_arpa(path)
     assert what in str(raised.value)
+
+
+def test_an_empty_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"x.arpa: line 0: the file is empty"):
+        read_arpa(file(tmp_path, ""))
+
+
+def test_a_model_without_unknown_words_reads_them_all_the_same(tmp_path: Path) -> None:
+    text = GOOD.replace("-1.0\t<unk>\n", "").replace("ngram 1=5", "ngram 1=4")
+    task = load(file(tmp_path, text))
+    assert task.tokenizer is not None
+    ids = task.tokenizer.encode("a zebra b").ids
+    found = task(torch.tensor([ids]))["logits"][0, 0] / np.log(10)
+    torch.testing.assert_close(found[ids], torch.tensor([-0.9, -99.2, -0.2]), atol=1e-5, rtol=0)
 
 
 def test_a_beginning_that_is_missing_is_named(tmp_path: Path) -> None:
