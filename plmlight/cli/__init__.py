@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("training", "write predictions for the predict set"),
     "tokenizer": ("tokenizer", "train a tokenizer from text"),
     "prepare": ("prepare", "turn text into tokenised shards"),
-    "convert": ("convert", "Hugging Face folder or hub id to checkpoint, and back"),
+    "convert": ("convert", "Hugging Face folder, ARPA file or word vectors to checkpoint, and back"),
     "export": ("export", "checkpoint to a proven ONNX bundle"),
     "infer": ("infer", "run a bundle, checkpoint or Hugging Face folder on text"),
     "evaluate": ("evaluate", "perplexity, pseudo-perplexity or similarity of any model, with intervals"),

@@ -33,9 +33,16 @@ def main(command: str, argv: list[str]) -> int:
         "vectors become a file (.vec: word2vec's text, .bin: its binary format, .txt: GloVe's text), and that a "
         "checkpoint.",
     )
-    arguments.add_argument("source", type=str, help="a checkpoint, a Hugging Face folder, a hub id, or an ARPA file")
     arguments.add_argument(
-        "--output", type=str, required=True, help="the checkpoint or ARPA file, or the folder to write"
+        "source",
+        type=str,
+        help="a checkpoint, a Hugging Face folder, a hub id, an ARPA file, or a file of word vectors",
+    )
+    arguments.add_argument(
+        "--output",
+        type=str,
+        required=True,
+        help="the checkpoint, ARPA file or file of word vectors to write, or the folder",
     )
     arguments.add_argument("--task", type=str | None, default=None, help=OPENED_AS)
     arguments.add_argument(

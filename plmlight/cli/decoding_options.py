@@ -13,6 +13,7 @@ from plmlight.decoding import DecodingOptions
 
 DECODING = tuple(field.name for field in dataclasses.fields(DecodingOptions))
 """Their names."""
+_COUNTS = "; of masked language models: how many tokens a mask gets (usual: 5); of word vectors: words (usual: 10)"
 
 
 def add_decoding_options(options: OneLineErrors, names: Sequence[str] = DECODING) -> None:
@@ -28,7 +29,7 @@ def add_decoding_options(options: OneLineErrors, names: Sequence[str] = DECODING
     types = typing.get_type_hints(DecodingOptions)
     for field in (each for each in dataclasses.fields(DecodingOptions) if each.name in names):
         usual = f" (usual: {field.default})" if field.default not in (None, ()) else ""
-        more = "; of masked language models: how many tokens a mask gets (usual: 5)" if field.name == "top_k" else ""
+        more = _COUNTS if field.name == "top_k" else ""
         text = f"{help_of[field.name].rstrip('.')}{usual}{more}".replace("%", "%%")
         flag = f"--{field.name}"
         own = {"stop": str, "eos_token_id": int, "suppress_tokens": int}

@@ -48,7 +48,8 @@ def evaluate_parser(command: str) -> OneLineErrors:
         type=str,
         default=None,
         help="perplexity, bits-per-byte, pseudo-perplexity, permutation-perplexity (XLNet in torch, in orders of a "
-        "fixed seed), similarity, retrieval or generation; by default what fits the model",
+        "fixed seed), similarity, retrieval, generation, words (word vectors on pairs with scores, or on analogies) or "
+        "labels; by default what fits the model",
     )
     add("--baseline", type=str, default=None, help="another model, to be compared with on the same data")
     add("--limit", type=int, default=None, help="take only so many documents, pairs or queries")

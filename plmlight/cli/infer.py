@@ -34,6 +34,8 @@ def main(command: str, argv: list[str]) -> int:
     - One that embeds: on a terminal the beginning of each vector; otherwise a JSON line a text:
       ``{"text", "embedding"}``. With ``--documents`` of one text a line a document that was found, otherwise a JSON
       line a text: ``{"text", "matches"}``, each ``{"document", "score", "place"}``.
+    - Word vectors: of one text a line a word that was found; otherwise a JSON line a text: ``{"text", "words"}``, each
+      ``{"word", "score"}``, or ``{"text", "similarity"}`` where the text is two words.
 
     Args:
         command: the command's name.
@@ -98,10 +100,17 @@ def _parser(command: str) -> OneLineErrors:
         "translate, summarise or answer it (models that read one text and write another), "
         "fill its masks, written as the tokenizer's own mask token such as [MASK] or <mask> (masked language models), "
         "name its class, its tags, the roles in it or an answer (models that were trained on labels), "
-        "or turn it into a vector (sentence embeddings). Options of another kind of model are an error.",
+        "turn it into a vector (sentence embeddings), or find the words near a word, the cosine of two words or what "
+        "is to the third word as the second is to the first (word vectors). Options of another kind of model are an "
+        "error.",
     )
     add = options.add_argument
-    add("model", type=str, help="a bundle, a checkpoint, a Hugging Face folder, or a hub id")
+    add(
+        "model",
+        type=str,
+        help="a bundle, a checkpoint, a Hugging Face folder, a hub id, an ARPA file or a file of word vectors (.vec, "
+        ".bin, .txt)",
+    )
     add("--output", type=str, default=None, help="write one JSON line an answer to this file")
     add("--batch_size", type=int, default=None, help="texts that run together (usual: 8 to continue, else 32)")
     _add_request(options)

@@ -185,12 +185,14 @@ class Embedding:
 class Finding:
     """Words get the words near them: one word its neighbours, three words ``a b c`` what is to c as b is to a.
 
+    Two words get their similarity, the cosine.
+
     Args:
         model: the words.
         given: the options that were given, those of `options`.
     """
 
-    does = "finds words near a word, or completes an analogy of three"
+    does = "finds words near a word, compares two, or completes an analogy of three"
     options = ("top_k",)
     batch_size = 32
 
@@ -202,21 +204,30 @@ class Finding:
         return len(texts) == 1
 
     def show(self, texts: Sequence[str], batch_size: int) -> None:
-        """Prints a line a word: its cosine, and the word."""
-        for found in self._found(texts[0]):
-            print(f"{found.score:.4f}  {found.word}")
+        """Prints a line a word: its cosine, and the word; of two words their cosine alone."""
+        for record in self.records(texts, batch_size):
+            if "similarity" in record:
+                print(f"{record['similarity']:.4f}")
+            for found in record.get("words", []):
+                print(f"{found['score']:.4f}  {found['word']}")
 
     def records(self, texts: Sequence[str], batch_size: int) -> Iterator[Record]:
         """One a text."""
         for text in texts:
-            yield {"text": text, "words": [dataclasses.asdict(found) for found in self._found(text)]}
+            words = text.split()
+            if len(words) == 2:
+                yield {"text": text, "similarity": self.model.similarity(*words)}
+            else:
+                yield {"text": text, "words": [dataclasses.asdict(found) for found in self._found(text, words)]}
 
-    def _found(self, text: str) -> list[Neighbour]:
-        words = text.split()
+    def _found(self, text: str, words: list[str]) -> list[Neighbour]:
         if len(words) == 3:
             return self.model.analogy(words[0], words[1], words[2], self.top_k)
         if len(words) != 1:
-            raise ValueError(f"{text!r}: expected one word, or three of an analogy, got {len(words)}")
+            raise ValueError(
+                f"{text!r}: expected a word (what is near it), two (how similar they are) or three (an analogy), "
+                f"got {len(words)}"
+            )
         return self.model.nearest(words[0], self.top_k)
 
 

@@ -127,6 +127,14 @@ def test_a_checkpoint_answers_as_its_task_does(checkpoint: Path, capsys: pytest.
     assert [len(record["token_ids"]) for record in found] == [6, 6]
 
 
+def test_help_names_types_and_no_function(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["infer", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "<function" not in text
+    assert "(type: true, false or never" in text
+
+
 def test_every_decoding_option_is_a_flag() -> None:
     arguments = parser("infer", "")
     add_decoding_options(arguments)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,21 @@ def test_three_words_are_an_analogy(vectors: str, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.endswith("queen\n")
 
 
+def test_two_words_get_their_similarity(vectors: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", vectors, "--text", "man queen"]) == 0
+    assert capsys.readouterr().out == "0.5774\n"
+    assert main(["infer", vectors, "--text", "man queen", "--output", str(tmp_path / "a.jsonl")]) == 0
+    assert json.loads((tmp_path / "a.jsonl").read_text())["similarity"] == pytest.approx(3**-0.5)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("quen", "the word 'quen' is not in the vocabulary of 4; did you mean 'queen'?"),
-        ("king queen", "'king queen': expected one word, or three of an analogy, got 2"),
+        (
+            "king or queen or",
+            "expected a word (what is near it), two (how similar they are) or three (an analogy), got 4",
+        ),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(
