@@ -32,14 +32,14 @@ def main(command: str, argv: list[str]) -> int:
     try:
         runtime.verify(bundle)
     except ValueError as error:
-        print(f"bytes    FAILED  {error}")
+        print(f"bytes     FAILED  {error}")
         return 1
-    print(f"bytes    ok      {values.bundle}")
+    print(f"bytes     ok      {values.bundle}")
     model = runtime.open_bundle(values.bundle, values.provider, values.threads, values.graph)
     failures = 0
     for number, result in enumerate(runtime.replay(model), 1):
         failures += bool(result.difference)
         shown = f"{result.prompt[:40]!r}" + (f": {result.difference}" if result.difference else "")
-        print(f"golden {number:<2}{'FAILED' if result.difference else 'ok    '}  {shown}")
+        print(f"golden {number:<3}{'FAILED' if result.difference else 'ok    '}  {shown}")
     print(f"{'FAILED' if failures else 'passed'} on {model.provider}, graph {model.graph}")
     return 1 if failures else 0

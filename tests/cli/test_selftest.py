@@ -28,8 +28,8 @@ def test_a_different_answer_is_status_1(tmp_path: Path, capsys: pytest.CaptureFi
     seal(folder)
     assert cli.main(["selftest", str(folder)]) == 1
     printed = capsys.readouterr().out
-    assert "golden 1 ok" in printed
-    assert "golden 2 FAILED" in printed
+    assert "golden 1  ok" in printed
+    assert "golden 2  FAILED" in printed
 
 
 def test_what_is_no_bundle_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
