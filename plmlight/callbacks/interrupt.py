@@ -9,6 +9,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from plmlight.nn.counting import Counted
+
 
 class StopsCleanly(pl.Callback):
     """Lets Ctrl-C and SIGTERM end a run between two steps, with a checkpoint from which it goes on as if it never had.
@@ -32,10 +34,13 @@ class StopsCleanly(pl.Callback):
         self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes over the two signals, where Python lets it."""
+        """Takes over the two signals, where Python lets it and there will be something to go on from."""
         self._step = trainer.global_step
-        self.saved = None  # what an earlier run was asked for is done
-        self.signal = signal.SIGTERM if trainer.received_sigterm else None  # while all was made ready
+        self.saved = self.signal = None  # what an earlier run was asked for is done
+        if isinstance(getattr(pl_module, "network", None), Counted):  # the end of its one step is the end of the run
+            return
+        if trainer.received_sigterm:  # while all was made ready
+            self.signal = signal.SIGTERM
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._ask) for each in (signal.SIGINT, signal.SIGTERM)}
 

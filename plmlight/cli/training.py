@@ -319,7 +319,7 @@ class TrainingCLI(LightningCLI):
                 f"plmlight fit: {told}; go on with:\n  python -m plmlight {words} --ckpt_path {stops.saved}",
                 file=sys.stderr,
             )
-        elif number == signal.SIGTERM and self.trainer.is_global_zero:
+        elif self.trainer.is_global_zero:
             print(f"plmlight {self.command}: {told}; there was nothing to keep", file=sys.stderr)
         return 128 + number
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,24 @@ def test_a_run_does_not_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert "NGram is counted in one pass, which cannot go on: leave out --ckpt_path" in capsys.readouterr().err
     assert not Path("again").exists()
+
+
+def test_ctrl_c_ends_counting_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    batches = []
+
+    def count(network: plmlight.NGram, batch: dict[str, torch.Tensor]) -> None:
+        batches.append(batch)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(plmlight.NGram, "count", count)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert main([*FIT.split(), *MORE.split(), "--trainer.default_root_dir", "stopped"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(batches) == 1
+    assert "plmlight fit: interrupted; there was nothing to keep" in capsys.readouterr().err
+    assert not Path("stopped/last.ckpt").exists()
 
 
 def test_data_in_another_order_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
