@@ -103,7 +103,7 @@ class EncoderReference:
 
     def _case(self, rng: np.random.Generator, batch: int, length: int, padding: str) -> Case:
         lengths = [length, *(rng.integers(1, length, batch - 1) if padding else [length] * (batch - 1))]
-        rows = [rng.integers(0, self.network.vocab_size, size).tolist() for size in lengths]
+        rows = [self._row(rng, size) for size in lengths]
         types = [rng.integers(0, max(1, num_token_types(self.network)), size).tolist() for size in lengths]
         marks = self.task.graph_inputs if isinstance(self.task, LabelledTask) else ()
         more = {name: [(rng.random(size) < 0.5).astype(np.int64).tolist() for size in lengths] for name in marks}
@@ -118,6 +118,16 @@ class EncoderReference:
         ]
         joined = {name: _stacked([each[name][0] for each in alone], axes, length) for name, axes in self.axes.items()}
         return Case(padding, inputs, joined, self.axes)
+
+    def _row(self, rng: np.random.Generator, size: int) -> list[int]:
+        """Random tokens; among them, as far as there is room, those at which the task reads: elsewhere it is blind."""
+        row = rng.integers(0, self.network.vocab_size, size)
+        markers = getattr(self.task, "markers", [])
+        if markers:
+            places = rng.permutation(size)[: len(markers)]
+            row[places] = rng.permutation(markers)[: len(places)]
+        found: list[int] = row.tolist()
+        return found
 
     def spread(self, name: str, relative: bool) -> float | None:
         """What errors of an output are relative to: the spread of its numbers over all cases. None if they are not."""

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from plmlight import runtime
 from plmlight.decoding import ANALYSERS
 from plmlight.export import export_bundle
+from plmlight.export.encoder_checks import EncoderReference
 from plmlight.networks import BERT
 from plmlight.tasks import LabelledTask, QuestionAnswering, RelationExtraction, SemanticRoleLabelling, TorchOutputModel
 from tests.runtime.labelled import ready
@@ -21,6 +23,15 @@ def made(name: str) -> LabelledTask:
     return ready(RelationExtraction(network, ["A(e1,e2)", "A(e2,e1)", "Other"], [101, 102, 103, 104]))
 
 
+def test_relations_are_compared_where_they_depend_on_the_text() -> None:
+    task = made("RelationExtraction")
+    for parameter in task.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    several = [case for case in EncoderReference(task).cases if case.inputs["input_ids"].shape[0] > 1]
+    assert several
+    assert min(case.expected["logits"].std(0).max() for case in several) > 0.01
+
+
 @pytest.mark.parametrize("name", ["QuestionAnswering", "RelationExtraction", "SemanticRoleLabelling"])
 def test_a_bundle_answers_as_torch(name: str, tmp_path: Path) -> None:
     task = made(name)
@@ -29,7 +40,7 @@ def test_a_bundle_answers_as_torch(name: str, tmp_path: Path) -> None:
     analyser = ANALYSERS[name]
     assert isinstance(model, analyser)
     assert task.tokenizer is not None
-    torch = analyser(TorchOutputModel(task), task.tokenizer, task.facts())
+    reference = analyser(TorchOutputModel(task), task.tokenizer, task.facts())
     requests = analyser.examples()
-    for found, wanted in zip(model.answers(requests, 3), torch.answers(requests), strict=True):
-        assert analyser.difference(torch, found, wanted, 1e-4) == ""
+    for found, wanted in zip(model.answers(requests, 3), reference.answers(requests), strict=True):
+        assert analyser.difference(reference, found, wanted, 1e-4) == ""
