@@ -76,6 +76,8 @@ def main(command: str, argv: list[str]) -> int:
         task = task.merged() if values.merge else task
         _write(source, task, output, to_folder)
     files = sorted(output.iterdir()) if to_folder else [output]
+    if output.suffix == ".arpa":
+        files.append(output.with_suffix(".tokenizer.json"))
     size = sum(path.stat().st_size for path in files)
     count = sum(parameter.numel() for parameter in task.parameters())
     tokenizer = f"a tokenizer of {task.tokenizer.get_vocab_size()} tokens" if task.tokenizer else "no tokenizer"

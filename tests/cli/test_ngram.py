@@ -100,7 +100,9 @@ def test_data_in_another_order_is_refused(capsys: pytest.CaptureFixture[str]) ->
 
 def test_arpa_there_and_back_with_the_same_perplexity(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "runs/run/last.ckpt", "--output", "model.arpa"]) == 0
-    assert "model.arpa: CausalLM with NGram" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "model.arpa: CausalLM with NGram" in told
+    assert "model.arpa, model.tokenizer.json" in told
     assert Path("model.tokenizer.json").exists()
     assert main(["convert", "model.arpa", "--output", "back.ckpt"]) == 0
     values = []
