@@ -97,10 +97,10 @@ ROWS = {
     "resume-crf": Row("tagging-bilstm-crf-resume", **RESUME),
     "resume-softmax": Row("tagging-bilstm-crf-resume", fit=("--model.crf", "false"), **RESUME),
     "resume-bert": Row("tagging-bert-tiny-resume", fit=CHINESE_FOLDER, **RESUME),
-    "semeval-minilm": Row("minilm-semeval", "semeval.train.txt", "semeval.test.txt", "semeval_f1", FOLDER),
-    "xquad-minilm": Row("minilm-xquad", "xquad.train.json", "xquad.test.json", "f1", FOLDER),
+    "semeval-minilm": Row("relations-minilm-semeval", "semeval.train.txt", "semeval.test.txt", "semeval_f1", FOLDER),
+    "xquad-minilm": Row("question-answering-minilm-xquad", "xquad.train.json", "xquad.test.json", "f1", FOLDER),
     "stsb-minilm": Row(
-        "minilm-stsb",
+        "embedding-minilm-stsb",
         "sim/stsb-en.train.csv",
         "sim/stsb-en.dev.csv",
         "spearman",
