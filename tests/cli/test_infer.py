@@ -132,7 +132,7 @@ def test_help_names_types_and_no_function(capsys: pytest.CaptureFixture[str]) ->
         cli.main(["infer", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "<function" not in text
-    assert "(type: true, false or never" in text
+    assert "(type: Union[bool, Literal['never']]" in text
 
 
 def test_every_decoding_option_is_a_flag() -> None:

@@ -62,7 +62,7 @@ def test_a_bundle_is_proven_and_answers_as_torch_does(make: Callable[[], WordVec
 def test_a_bundle_tests_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export_bundle(glove(), None, tmp_path / "bundle")
     assert main(["selftest", str(tmp_path / "bundle")]) == 0
-    assert "golden 8 ok" in capsys.readouterr().out
+    assert "golden 8  ok" in capsys.readouterr().out
 
 
 def test_a_word_that_is_missing_is_said_with_its_nearest_spelling(tmp_path: Path) -> None:
