@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,15 +78,9 @@ class LabelledExport(EncoderExport):
     def checks(
         self, file: Path, spec: GraphSpec, limits: Limits, measurements: list[dict[str, Any]]
     ) -> Iterator[Check]:
-        """Shapes, and the numbers and decisions of the test requests.
-
-        The shapes have random tokens, on which a head decides nothing and its logits differ little, so that relative
-        errors are judged as those of hidden states; relative errors of logits are those on texts.
-        """
+        """Shapes, and the numbers and decisions of the test requests."""
         driver = self.driver(file, spec)
-        random = limits.relative_hidden_error or limits.relative_logit_error
-        of_shapes = dataclasses.replace(limits, relative_logit_error=random)
-        yield from shape_checks(self.reference, spec.name, driver, of_shapes, measurements)
+        yield from shape_checks(self.reference, spec.name, driver, limits, measurements)
 
         @functools.cache
         def found() -> list[Outputs]:

@@ -60,9 +60,7 @@ class Limits:
         logit_error: the most that any logit, or any number of another output, may differ, on shapes not used for
             tracing.
         relative_logit_error: the same, as the root mean square difference over the spread of torch's.
-            Of a task with labels it is that on texts, the test requests.
-        relative_hidden_error: the same of hidden states and embeddings, and of all that a task with labels gives for
-            random tokens; ``relative_logit_error`` by default.
+        relative_hidden_error: the same of hidden states and embeddings; ``relative_logit_error`` by default.
         greedy_agreement: the share of greedy answers that equal torch's token for token, or of masks that are filled
             with the same token, or of decisions about test requests (labels, tags) that are torch's.
         top1_agreement: the share of positions at which the likeliest token is torch's, near ties excused: along texts
