@@ -4,12 +4,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -147,6 +149,18 @@ def test_peak_of_the_cpu_is_measured() -> None:
     peak = peak_flops(torch.device("cpu"), torch.float32)
     assert peak is not None
     assert peak > 1e8
+
+
+def test_the_peak_is_not_that_of_a_core_that_is_taken_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = time.perf_counter() + 0.08
+
+    def product(*arguments: Tensor, out: Tensor) -> None:
+        time.sleep(0.01 if time.perf_counter() < free else 0)
+
+    monkeypatch.setattr(torch, "mm", product)
+    peak = peak_flops(torch.device("cpu"), torch.float32)
+    assert peak is not None
+    assert peak > 2 * 512**3 / 0.005
 
 
 def test_checkpoints_without_validation_keep_the_last(tmp_path: Path) -> None:
