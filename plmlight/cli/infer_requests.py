@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from plmlight.decoding import Record, TextAnalyser
+
+STANDARD_INPUT = "standard input"
 
 
 @dataclass(frozen=True)
@@ -86,44 +87,29 @@ def asked(given: Sequence[str] | None, file: str | None) -> list[Asked]:
         raise ValueError("--text and --input are two sources of texts: give one of them")
     if given:
         return [Asked(text) for text in given]
-    if file is None:
-        if sys.stdin.isatty():
-            raise ValueError("there is no text: give --text, --input, or texts on the standard input")
-        content, name = sys.stdin.buffer.read(), "standard input"
-    else:
-        content, name = Path(file).read_bytes(), file
-    lines = text_lines(content, name)
-    found = list(_from_jsonl(lines, name)) if name.endswith((".jsonl", ".json")) else list(map(Asked, lines))
+    found = _from_standard_input() if file is None else list(_from_file(file))
     if not found:
-        raise ValueError(f"{name}: holds no text")
+        raise ValueError(f"{file or STANDARD_INPUT}: holds no text")
     return found
 
 
-def text_lines(content: bytes, name: str) -> list[str]:
-    """The lines of a file, without their ends.
-
-    Args:
-        content: UTF-8, with or without the mark that some editors write at the beginning.
-        name: of the file, for messages.
-
-    Raises:
-        ValueError: for a byte that is not UTF-8.
-    """
+def _from_standard_input() -> list[Asked]:
+    if sys.stdin.isatty():
+        raise ValueError("there is no text: give --text, --input, or texts on the standard input")
     try:
-        text = content.decode("utf-8-sig")
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: byte {error.start} is not UTF-8") from None
-    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
+        raise ValueError(f"{STANDARD_INPUT}: byte {error.start} is not UTF-8") from None
+    return [Asked(line.removesuffix("\n")) for line in io.StringIO(text, newline=None)]
 
 
-def _from_jsonl(lines: list[str], name: str) -> Iterator[Asked]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{name}:{number}: not valid JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise ValueError(f'{name}:{number}: expected an object with the text under "text" or "prompt"')
-        yield Asked(record, f"{name}:{number}")
+def _from_file(file: str) -> Iterator[Asked]:
+    # from here, as what they need takes longer to import than all else
+    from plmlight.data.readers import lines, objects
+    from plmlight.data.sources import Source
+
+    if {".jsonl", ".json"} & set(Path(file).suffixes):
+        for where, record in objects(Source(file, "jsonl"), "text"):
+            yield Asked(record, where)
+    else:
+        yield from map(Asked, lines(Source(file, "text")))

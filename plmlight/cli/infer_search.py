@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from plmlight.cli.infer_models import Answering
-from plmlight.cli.infer_requests import text_lines
 from plmlight.decoding import Match, TextClassifier, TextEmbedder, TextIndex
 
 Record = dict[str, Any]
@@ -90,22 +88,24 @@ def searching(
 
 def _index(path: Path, model: TextEmbedder, batch_size: int) -> TextIndex:
     """The documents of a file, or of a folder that `TextIndex.save` wrote."""
+    # from here, as what they need takes longer to import than all else
+    from plmlight.data.readers import lines, objects
+    from plmlight.data.sources import Source
+
     if path.is_dir():
         return TextIndex.load(path, model)
-    documents: list[str | Record] = []
-    for number, line in enumerate(text_lines(path.read_bytes(), str(path)), 1):
-        if line.strip():
-            documents.append(_document(line, f"{path}:{number}") if path.suffix == ".jsonl" else line.strip())
+    source = Source(str(path), "jsonl" if ".jsonl" in path.suffixes else "text")
+    documents: list[str | Record] = (
+        [_document(record, where) for where, record in objects(source, "text")]
+        if source.kind == "jsonl"
+        else [line.strip() for line in lines(source) if line.strip()]
+    )
     if not documents:
         raise ValueError(f"{path}: holds no document")
     return TextIndex(model, documents, batch_size=batch_size)
 
 
-def _document(line: str, where: str) -> Record:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{where}: not valid JSON: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("text"), str) or not found["text"].strip():
+def _document(record: Record, where: str) -> Record:
+    if not isinstance(record.get("text"), str) or not record["text"].strip():
         raise ValueError(f'{where}: expected an object with the text of a document under "text"')
-    return found
+    return record

@@ -173,8 +173,8 @@ def test_every_decoding_option_is_a_flag() -> None:
         (["--text", "a" * 400], "prompt 0 has 400 tokens, but the model's length is 300"),
         (["--input", "{folder}/missing.txt"], "missing.txt: No such file or directory"),
         (["--input", "{folder}/empty.txt"], "empty.txt: holds no text"),
-        (["--input", "{folder}/bytes.txt"], "bytes.txt: byte 2 is not UTF-8"),
-        (["--input", "{folder}/broken.jsonl"], "broken.jsonl:2: not valid JSON"),
+        (["--input", "{folder}/bytes.txt"], "bytes.txt: byte 0xff at offset 2 is not UTF-8"),
+        (["--input", "{folder}/broken.jsonl"], "broken.jsonl:2: not a line of JSON"),
         (["--input", "{folder}/other.jsonl"], 'other.jsonl:1: expected an object with the text under "text"'),
     ],
 )
