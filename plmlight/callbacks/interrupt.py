@@ -16,7 +16,9 @@ class StopsCleanly(pl.Callback):
     """Lets Ctrl-C and SIGTERM end a run between two steps, with a checkpoint from which it goes on as if it never had.
 
     Schedulers send SIGTERM some time before they kill, often to every process and more than once: that changes nothing.
-    A second Ctrl-C ends the run at once.
+    The checkpoint is written after the step in which the signal came. Where a validation or the end of an epoch follows
+    that step, they are done first, and the step after them too, so that a run that goes on has missed neither. A second
+    Ctrl-C ends the run at once.
 
     Args:
         filename: of the checkpoint, in ``trainer.default_root_dir``.
@@ -32,11 +34,13 @@ class StopsCleanly(pl.Callback):
         self.signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._step = 0
+        self._agreed = self._leaves = self._waited = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes over the two signals, where Python lets it and there will be something to go on from."""
         self._step = trainer.global_step
         self.saved = self.signal = None  # what an earlier run was asked for is done
+        self._agreed = self._leaves = self._waited = False
         if isinstance(getattr(pl_module, "network", None), Counted):  # the end of its one step is the end of the run
             return
         if trainer.received_sigterm:  # while all was made ready
@@ -47,27 +51,51 @@ class StopsCleanly(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Ends the run where that was asked and a step is done; several ranks agree on it every some steps.
+        """Writes the checkpoint where an end was asked and a step is done; several ranks agree on it every some steps.
 
         That is every ``log_every_n_steps``. Gradients that are still added up are in no checkpoint.
-
-        Raises:
-            KeyboardInterrupt: after the checkpoint is written, for Ctrl-C.
-            SIGTERMException: the same for SIGTERM, and where another rank was told.
         """
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        asked = self.signal is not None
-        if trainer.world_size > 1:
-            if self._step % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
-                return
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked:
+        if not self._agreed:
+            self._agreed = self.signal is not None
+            if trainer.world_size > 1:
+                if self._step % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
+                    self._agreed = False
+                    return
+                self._agreed = trainer.strategy.reduce_boolean_decision(self._agreed, all=False)
+        if self._agreed:
             path = Path(trainer.default_root_dir) / self.filename
             trainer.save_checkpoint(path)
             self.saved = path
+            self._leaves = True
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ends the run where the checkpoint is that of the step before.
+
+        Raises:
+            KeyboardInterrupt: for Ctrl-C.
+            SIGTERMException: for SIGTERM, and where another rank was told.
+        """
+        if self._leaves:
             raise KeyboardInterrupt if self.signal == signal.SIGINT else SIGTERMException
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Waits for one more step: the checkpoint is from before the validation."""
+        self._wait()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Waits for one more step: the checkpoint is from before the end of the epoch."""
+        self._wait()
+
+    def _wait(self) -> None:
+        """Puts off the end, but not for another validation or epoch after that step."""
+        if self._leaves and not self._waited:
+            self._leaves = False
+        self._waited = self._agreed
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gives the signals back."""

@@ -48,7 +48,7 @@ def parser(command: str, description: str) -> OneLineErrors:
     Returns:
         A parser with ``--config FILE.yaml`` (repeatable, for any of its options) and no other option yet.
     """
-    made = OneLineErrors(prog=f"plmlight {command}", description=description)
+    made = OneLineErrors(prog=f"plmlight {command}", description=description, allow_abbrev=False)
     made.add_argument("--config", action="config", help="a YAML file with values for any of the options below")
     return made
 

@@ -201,12 +201,20 @@ class TrainingCLI(LightningCLI):
         if self.rebuilt is None and counts is not None:
             labelled = sum(example.label is not None for example in self.datamodule.examples["fit"])
             self.model.use_label_counts(counts, labelled)
-        labels = getattr(self.datamodule, "labels", None)
-        if self.rebuilt is not None and labels is not None and labels != getattr(self.model, "labels", labels):
-            raise ValueError(f"the data's labels are {labels}, the checkpoint's {self.model.labels}: leave them out")
+        if self.rebuilt is not None:
+            self._check_facts()
         if found["tokenizer"] is not None:
             check_tokenizer(found["tokenizer"], found["target_tokenizer"], self.model, self.config)
         self.model.check_ready()
+
+    def _check_facts(self) -> None:
+        """Lets the data mark texts as the checkpoint's were, and refuses labels and markers that are not its."""
+        if getattr(self.model, "markers", None) and self.config.data.init_args.get("markers", ()) is None:
+            self.datamodule.markers = self.model.markers
+        for name in ("labels", "markers"):
+            given = getattr(self.datamodule, name, None)
+            if given is not None and given != (own := getattr(self.model, name, given)):
+                raise ValueError(f"the data's {name} are {given}, the checkpoint's {own}: leave them out")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Adds the callbacks and the logger that a run has unless the configuration brings its own."""

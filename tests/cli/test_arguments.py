@@ -30,6 +30,7 @@ def complaint(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     ("argv", "line"),
     [
         (["a", "--knd", "bpe"], "unknown option --knd; did you mean '--kind'?"),
+        (["a", "--num", "4"], "unknown option --num; did you mean '--number'?"),
         (["a", "--zzzzzz=1"], "unknown option --zzzzzz; see --help for the 8 options"),
         (["a", "--kind", "bpee"], "kind: 'bpee' is not one of 'bpe', 'byte'; did you mean 'bpe'?"),
         (["a", "--number", "x"], "number: expected int, got x"),

@@ -151,7 +151,7 @@ def test_predict_answers_questions_once_whatever_their_windows(quick: Path) -> N
 
 
 def test_predict_names_relations_and_where_one_cannot_be_found(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    task = ready(RelationExtraction(tiny(), ["A(e1,e2)", "A(e2,e1)", "Other"], [97, 98, 99, 100]))
+    task = ready(RelationExtraction(tiny(), ["A(e1,e2)", "A(e2,e1)", "Other"], [5, 6, 7, 8]))
     write_checkpoint(task, quick / "r.ckpt")
     text = "the <e1>garden</e1> of <e2>paris</e2>"
     lines = [json.dumps({"text": text, "label": label}) + "\n" for label in task.labels]
@@ -160,13 +160,18 @@ def test_predict_names_relations_and_where_one_cannot_be_found(quick: Path, caps
     far = json.dumps({"text": f"<e1>a</e1>{' b' * 50} <e2>c</e2>"}) + "\n"
     (quick / "far.jsonl").write_text(json.dumps({"text": text}) + "\n" + far)
     files = ["--data.files", "train.jsonl", "--data.validation_fraction", "0"]
-    assert task.tokenizer is not None
-    markers = ["--data.markers", json.dumps([task.tokenizer.id_to_token(place) for place in (5, 6, 7, 8)])]
-    words = ["--data", "RelationData", *files, *markers, "--data.predict_files"]
+    words = ["--data", "RelationData", *files, "--data.predict_files"]
     (found,) = predicted(quick / "r.ckpt", *words, "asked.jsonl")
     assert found["text"][slice(*found["head"])] == "garden"
     assert sorted(found["scores"]) == task.labels
     assert found["label"] in task.labels
+    assert cli.main(["infer", "r.ckpt", "--text", text, "--output", "told.jsonl"]) == 0
+    told = json.loads(Path("told.jsonl").read_text())
+    assert told["scores"] == pytest.approx(found["scores"], abs=1e-6)  # both read the checkpoint's markers
+    assert task.tokenizer is not None
+    other = ["--data.markers", json.dumps([task.tokenizer.id_to_token(place) for place in (8, 7, 6, 5)])]
+    assert cli.main(["predict", "--ckpt_path", "r.ckpt", *words, "asked.jsonl", *other]) == 2
+    assert "the data's markers are [8, 7, 6, 5], the checkpoint's [5, 6, 7, 8]" in capsys.readouterr().err
     assert cli.main(["predict", "--ckpt_path", "r.ckpt", *words, "far.jsonl"]) == 2
     assert "far.jsonl:2: the entities and what is between them are" in capsys.readouterr().err
     (kept,) = predicted(quick / "r.ckpt", *words, "far.jsonl", "--data.on_error", "skip")
