@@ -90,7 +90,7 @@ ROWS = {
     "sst2-minilm": Row("classification-minilm-sst2", fit=FOLDER, evaluate=SST2_FILES, **SST2),
     "sst2-lora": Row(
         "classification-minilm-sst2",
-        fit=(*FOLDER, "--model.adapter", "LoRA", "--model.optimizer.lr", "5e-4"),
+        fit=(*FOLDER, "--model.adapter", "LoRA", "--model.adapter.targets", '["*"]', "--model.optimizer.lr", "1e-3"),
         evaluate=SST2_FILES,
         **SST2,
     ),
@@ -146,6 +146,7 @@ def prepare(work: Path) -> None:
     for part, chosen in (("test", paragraphs[:edge]), ("train", paragraphs[edge:])):
         content = {"version": "1.1", "data": [{"title": part, "paragraphs": chosen}]}
         (work / f"xquad.{part}.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    hold_out_sentences(data / "cls/sst2.train.tsv", work)
     with (data / "sim/stsb-en.dev.csv").open(encoding="utf-8", newline="") as handle:
         pairs = list(csv.reader(handle))
     search = work / "search"
@@ -156,6 +157,36 @@ def prepare(work: Path) -> None:
         (search / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     relevant = [f"{first}\t{second}\t1\n" for first, second, score in pairs if float(score) >= RELEVANT]
     (search / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(relevant), encoding="utf-8")
+
+
+def hold_out_sentences(phrases: Path, work: Path) -> None:
+    """Writes sst2.dev.tsv, a tenth of SST-2's whole sentences, and sst2.train.tsv, what shares no phrase with them.
+
+    Settings are chosen with these: a phrase that is held out by chance stands in others that are trained on.
+    """
+    header, *lines = phrases.read_text(encoding="utf-8").splitlines(keepends=True)
+    words = [line.rpartition("\t")[0].split() for line in lines]
+    places: dict[str, list[int]] = {}
+    for number, phrase in enumerate(words):
+        for word in set(phrase):
+            places.setdefault(word, []).append(number)
+
+    def around(number: int) -> list[int]:
+        """The phrases that this one is a part of."""
+        rarest = min(words[number], key=lambda word: len(places[word]))
+        part = f" {' '.join(words[number])} "
+        return [other for other in places[rarest] if other != number and part in f" {' '.join(words[other])} "]
+
+    wider = [around(number) for number in range(len(words))]
+    whole = [number for number, those in enumerate(wider) if not those and len(words[number]) >= 5]
+    random.Random(0).shuffle(whole)
+    held = set(whole[: len(whole) // 10])
+    for part, chosen in (
+        ("dev", sorted(held)),
+        ("train", [number for number, those in enumerate(wider) if number not in held and held.isdisjoint(those)]),
+    ):
+        content = header + "".join(lines[number] for number in chosen)
+        (work / f"sst2.{part}.tsv").write_text(content, encoding="utf-8")
 
 
 def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> None:
