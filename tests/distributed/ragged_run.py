@@ -208,3 +208,5 @@ if __name__ == "__main__":
         results["words"] = run_words()
     if torch.distributed.get_rank() == 0:
         torch.save(results, Path(sys.argv[2]))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()  # a rank that goes without may abort as its threads are torn down
