@@ -47,15 +47,8 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     Path("train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     sizes = {"d_model": 8, "num_layers": 1, "num_heads": 2, "max_length": 16}
     network = [f"--model.network.{name}={value}" for name, value in sizes.items()]
-    data = [
-        "--data",
-        "LabelledText",
-        "--data.files",
-        "train.jsonl",
-        "--data.validation_files",
-        "train.jsonl",
-        "--data.tokenizer_vocab_size=90",
-    ]
+    data = ["--data", "LabelledText", "--data.files", "train.jsonl", "--data.validation_files", "train.jsonl"]
+    data += ["--data.tokenizer_vocab_size=90"]
     train = ["--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=2", "--trainer.accelerator=cpu"]
     train += ["--trainer.log_every_n_steps=5"]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]

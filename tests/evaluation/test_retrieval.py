@@ -118,7 +118,9 @@ def test_a_retrieval_that_is_reranked_is_told_beside_the_model_alone(candidates:
     assert result["values"]["recall@100"]["value"] == alone["values"]["recall@100"]["value"] == 100
     assert result["values"]["mrr@10"]["value"] == pytest.approx(mrr)
     assert alone["values"]["mrr@10"]["value"] == pytest.approx((50 + 100 + 50) / 3)
-    assert result["comparison"]["mrr@10"]["p_value"] is not None
+    compared = result["comparison"]["mrr@10"]
+    assert compared["difference"]["value"] == pytest.approx(mrr - (50 + 100 + 50) / 3)
+    assert 0 < compared["p_value"] <= 1
 
 
 @pytest.mark.parametrize(("candidates", "mrr"), [(130, 0), (131, 100)])
