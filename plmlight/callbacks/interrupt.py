@@ -59,12 +59,12 @@ class StopsCleanly(pl.Callback):
             return
         self._step = trainer.global_step
         if not self._agreed:
-            self._agreed = self.signal is not None
+            asked = self.signal is not None
             if trainer.world_size > 1:
                 if self._step % max(1, trainer.log_every_n_steps):  # type: ignore[attr-defined]
-                    self._agreed = False
                     return
-                self._agreed = trainer.strategy.reduce_boolean_decision(self._agreed, all=False)
+                asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+            self._agreed = asked
         if self._agreed:
             path = Path(trainer.default_root_dir) / self.filename
             trainer.save_checkpoint(path)

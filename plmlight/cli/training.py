@@ -209,7 +209,8 @@ class TrainingCLI(LightningCLI):
 
     def _check_facts(self) -> None:
         """Lets the data mark texts as the checkpoint's were, and refuses labels and markers that are not its."""
-        if getattr(self.model, "markers", None) and self.config.data.init_args.get("markers", ()) is None:
+        arguments = self.config.data.get("init_args") or {}
+        if getattr(self.model, "markers", None) and arguments.get("markers", ()) is None:
             self.datamodule.markers = self.model.markers
         for name in ("labels", "markers"):
             given = getattr(self.datamodule, name, None)
