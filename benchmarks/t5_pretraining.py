@@ -83,7 +83,7 @@ def finetune(side: str, seed: int, files: dict[str, Path], work: Path, folder: P
 
 def tested(folder: Path, files: dict[str, Path]) -> float:
     report = folder / "test.json"
-    run("evaluate", folder / "last.ckpt", "--data", files["test"], "--metrics", "exact_match", "--output", report)
+    run("evaluate", folder / "best.ckpt", "--data", files["test"], "--metrics", "exact_match", "--output", report)
     found = json.loads(report.read_text())
     return float(found["values"]["exact_match"]["value"])
 

@@ -13,15 +13,17 @@ from plmlight.text import replace_file
 
 
 class Checkpoints(ModelCheckpoint):
-    """Keeps ``last.ckpt`` and ``best.ckpt`` in the run's folder, written after each validation.
+    """Keeps ``last.ckpt`` and ``best.ckpt`` in the run's folder.
 
-    Without validation it writes ``last.ckpt`` at the end of each epoch. A run writes over what an earlier one left in
-    the same folder.
+    ``last.ckpt`` is written after each validation, whatever that says, and at the end of each epoch, even of one that
+    the run's end cuts short; ``best.ckpt`` after a validation that is better than those before it. A run writes over
+    what an earlier one left in the same folder.
 
     Args:
         folder: where; ``trainer.default_root_dir`` by default.
         monitor: what the best one has least of.
-        every_n_steps: write ``last.ckpt`` every so many optimiser steps instead, for long runs.
+        every_n_steps: write ``last.ckpt`` every so many optimiser steps instead of after validations, for long runs;
+            there is no best one then.
     """
 
     def __init__(
@@ -48,6 +50,22 @@ class Checkpoints(ModelCheckpoint):
         if not trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined() or trainer.limit_val_batches == 0:
             self.monitor, self.save_top_k = None, 0
         super().on_train_start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the best one, where this is it, and the last one."""
+        super().on_validation_end(trainer, pl_module)
+        if not (self._every_n_train_steps or self._should_save_on_train_epoch_end(trainer)):
+            self._write_last(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the best one, where this is it, and the last one."""
+        super().on_train_epoch_end(trainer, pl_module)
+        self._write_last(trainer)
+
+    def _write_last(self, trainer: pl.Trainer) -> None:
+        """Writes the last one where nothing was written after this step: Lightning does so beside the best one only."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
         """Leaves the best one alone where a run stops before its first validation."""

@@ -317,6 +317,16 @@ class TrainingCLI(LightningCLI):
                 return Path(os.path.relpath(path))
         return None
 
+    def _better(self) -> str:
+        """Where a checkpoint is that validation liked more than the last, in words."""
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, Checkpoints) and callback.monitor and callback.best_model_path:
+                best, last = callback.best_model_score, self.trainer.callback_metrics.get(callback.monitor)
+                if best is not None and last is not None and best < last:
+                    path = os.path.relpath(callback.best_model_path)
+                    return f"; {path} has a {callback.monitor} of {best:.4g} instead of {last:.4g}"
+        return ""
+
     def _say_interrupted(self) -> int:
         """Says how to go on, and gives the exit status."""
         stops = next((callback for callback in self.callbacks if isinstance(callback, StopsCleanly)), None)
@@ -340,7 +350,7 @@ class TrainingCLI(LightningCLI):
         files = self.config.data.get("init_args.files")  # of a user's own data there may be no arguments at all
         python = files in ("python-stdlib", ["python-stdlib"])
         print(
-            f"\nThe checkpoint is {path}. Next:\n"
+            f"\nThe checkpoint is {path}{self._better()}. Next:\n"
             f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"
             f"  python -m plmlight infer {bundle} {question(self.model, python)}"
         )

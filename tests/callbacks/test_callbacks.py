@@ -81,8 +81,11 @@ def test_average_equals_its_formula_and_is_what_is_validated_and_kept(tmp_path: 
 
 
 class Stops(pl.Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == 9:
+        if trainer.global_step == self.step:
             trainer.should_stop = True
 
 
@@ -91,7 +94,7 @@ def test_average_resumes_bit_for_bit(tmp_path: Path) -> None:
     trainer(tmp_path / "a", 12, ExponentialMovingAverage(0.9)).fit(straight, loader())
     # Between two epochs, as a plain loader does not know where it stood within one.
     saves = Checkpoints(every_n_steps=8)
-    trainer(tmp_path / "b", 12, ExponentialMovingAverage(0.9), Stops(), saves).fit(stopped, loader())
+    trainer(tmp_path / "b", 12, ExponentialMovingAverage(0.9), Stops(8), saves).fit(stopped, loader())
     path = tmp_path / "b" / "last.ckpt"
     assert torch.load(path, weights_only=True)["global_step"] == 8
     again = trainer(tmp_path / "b", 12, ExponentialMovingAverage(0.9), Checkpoints(every_n_steps=8))
@@ -171,6 +174,47 @@ def test_checkpoints_without_validation_keep_the_last(tmp_path: Path) -> None:
 def test_a_run_shorter_than_its_first_validation_keeps_the_last(tmp_path: Path) -> None:
     trainer(tmp_path, 6, Checkpoints(), num_sanity_val_steps=0).fit(small(), loader(), loader())
     assert sorted(os.listdir(tmp_path)) == ["last.ckpt"]
+
+
+class Worse(pl.Callback):
+    """What gets larger with every step."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("worse", float(trainer.global_step))
+
+
+@pytest.mark.parametrize(
+    ("saves", "validates", "best"),
+    [
+        ({}, {}, 8),
+        ({}, {"check_val_every_n_epoch": 2}, 16),
+        ({}, {"val_check_interval": 0.5}, 4),
+        ({}, {"val_check_interval": 3}, 3),
+        ({"every_n_steps": 7}, {}, None),
+    ],
+)
+def test_the_last_checkpoint_is_of_the_last_step_whatever_validation_says(
+    tmp_path: Path, saves: dict[str, Any], validates: dict[str, Any], best: int | None
+) -> None:
+    run = trainer(tmp_path, 20, Worse(), Checkpoints(monitor="worse", **saves), num_sanity_val_steps=0, **validates)
+    run.fit(small(), loader(), loader())  # epochs of 8 steps
+    kept = {path.stem: torch.load(path, weights_only=True)["global_step"] for path in tmp_path.glob("*.ckpt")}
+    assert kept == {"last": 20} | ({} if best is None else {"best": best})
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+def test_a_run_goes_on_from_the_last_checkpoint_bit_for_bit_after_a_validation_that_was_worse(tmp_path: Path) -> None:
+    straight, stopped, resumed = small(), small(), small()
+
+    def run(folder: str, *callbacks: pl.Callback) -> pl.Trainer:
+        callbacks = (Worse(), Checkpoints(monitor="worse"), *callbacks)
+        return trainer(tmp_path / folder, 24, *callbacks, num_sanity_val_steps=0, val_check_interval=0.5)
+
+    run("a").fit(straight, loader(), loader())
+    run("b", Stops(16)).fit(stopped, loader(), loader())
+    run("b").fit(resumed, loader(), loader(), ckpt_path=tmp_path / "b" / "last.ckpt", weights_only=True)
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_flops_count_a_shared_layer_as_often_as_it_is_applied() -> None:

@@ -61,6 +61,13 @@ class Signals(pl.Callback):
             os.kill(os.getpid(), getattr(signal, self.name))
 
 
+class Worse(pl.Callback):
+    """What gets larger with every step."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("worse", float(trainer.global_step))
+
+
 class Bigram(Decoder):
     """Sees one token back.
 
@@ -168,6 +175,20 @@ def test_fit_leaves_a_checkpoint_that_builds_its_task_without_the_data(
     )
 
 
+def test_fit_says_where_a_checkpoint_is_that_validation_liked_more(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = (
+        "--trainer.callbacks+=own_parts.Worse",
+        "--trainer.callbacks+=Checkpoints",
+        "--trainer.callbacks.monitor=worse",
+    )
+    assert fit(*worse, "--trainer.val_check_interval", "2", "--trainer.max_steps", "4") == 0
+    told = "The checkpoint is runs/a/last.ckpt; runs/a/best.ckpt has a worse of 2 instead of 4. Next:"
+    assert told in capsys.readouterr().out
+    assert (checkpoint("runs/a/best.ckpt")["global_step"], checkpoint("runs/a/last.ckpt")["global_step"]) == (2, 4)
+
+
 def test_block_length_follows_from_network_and_objective(work: Path) -> None:
     assert fit("--trainer.max_steps", "1") == 0
     saved = yaml.safe_load(Path("runs/a/logs/version_0/config.yaml").read_text())
@@ -213,7 +234,7 @@ def test_a_killed_run_goes_on_bit_for_bit(work: Path, workers: str) -> None:
     assert checkpoint("runs/killed/last.ckpt")["global_step"] == 5
     assert fit(*saves, "--ckpt_path", "runs/killed/last.ckpt", root="runs/killed") == 0
     one, other = checkpoint("runs/straight/last.ckpt"), checkpoint("runs/killed/last.ckpt")
-    assert one["global_step"] == other["global_step"] == 10
+    assert one["global_step"] == other["global_step"] == 12
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "train_sums"):
         assert_same(one[part], other[part], part)
     expected = losses("runs/straight")
