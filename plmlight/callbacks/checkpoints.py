@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -9,26 +10,33 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from plmlight.text import replace_file
+from plmlight.text import nearest, replace_file
 
 
 class Checkpoints(ModelCheckpoint):
     """Keeps ``last.ckpt`` and ``best.ckpt`` in the run's folder.
 
-    ``last.ckpt`` is written after each validation, whatever that says, and at the end of each epoch, even of one that
-    the run's end cuts short; ``best.ckpt`` after a validation that is better than those before it. A run writes over
-    what an earlier one left in the same folder.
+    ``last.ckpt`` is written after each validation, whatever that says, at the end of each epoch and at the end of the
+    run, from where a run with more steps or epochs goes on; ``best.ckpt`` after a validation that is better than those
+    before it. A run writes over what an earlier one left in the same folder. Where a validation comes between the
+    batches of one step (``accumulate_grad_batches``), ``last.ckpt`` waits for the step, as gradients are in no
+    checkpoint.
 
     Args:
         folder: where; ``trainer.default_root_dir`` by default.
         monitor: what the best one has least of.
         every_n_steps: write ``last.ckpt`` every so many optimiser steps instead of after validations, for long runs;
             there is no best one then.
+
+    Raises:
+        ValueError: for an interval below 1, and after a validation that did not measure ``monitor``.
     """
 
     def __init__(
         self, folder: str | None = None, monitor: str | None = "val_loss", every_n_steps: int | None = None
     ) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise ValueError(f"Checkpoints: every_n_steps {every_n_steps}: expected at least 1")
         super().__init__(
             dirpath=folder,
             filename="best",
@@ -38,39 +46,74 @@ class Checkpoints(ModelCheckpoint):
             every_n_train_steps=every_n_steps,
             enable_version_counter=False,
         )
+        self._cut = False  # the run ends within an epoch
+        self._waits = False  # for the step to which the batches before a validation belong
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Settles the folder."""
-        if self.dirpath is None:
-            self.dirpath = trainer.default_root_dir
+        """Settles the folder, under its one name: by another one Lightning takes it for another folder."""
+        folder = self.dirpath or trainer.default_root_dir
+        self.dirpath = folder if "://" in str(folder) else os.path.realpath(folder)
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gives up on the best one where nothing is validated."""
+        self._cut = self._waits = False
         if not trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined() or trainer.limit_val_batches == 0:
             self.monitor, self.save_top_k = None, 0
         super().on_train_start(trainer, pl_module)
 
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes the last one where one is due, and where the run ends within an epoch.
+
+        At the end of that epoch Lightning counts it as done, and a run that goes on would leave the rest of it out.
+        """
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        loop = trainer.fit_loop
+        ends = 0 <= trainer.max_steps <= trainer.global_step or (trainer.should_stop and loop._can_stop_early)
+        self._cut = ends and not loop.epoch_loop._num_ready_batches_reached()
+        waited = self._waits and not loop._should_accumulate()
+        if self._cut or waited:
+            self._waits = False
+            before = self._last_global_step_saved
+            self._write_last(trainer)
+            self._last_global_step_saved = before  # a validation that follows may find this one the best
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the best one, where this is it, and the last one."""
+        self._waits = (
+            trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.fit_loop._should_accumulate()
+        )
         super().on_validation_end(trainer, pl_module)
         if not (self._every_n_train_steps or self._should_save_on_train_epoch_end(trainer)):
             self._write_last(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the best one, where this is it, and the last one."""
-        super().on_train_epoch_end(trainer, pl_module)
-        self._write_last(trainer)
+        if not self._cut:
+            super().on_train_epoch_end(trainer, pl_module)
+            self._write_last(trainer)
+
+    def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
+        """Not where the epoch does not come to its end."""
+        return not self._cut and super()._should_save_on_train_epoch_end(trainer)
 
     def _write_last(self, trainer: pl.Trainer) -> None:
         """Writes the last one where nothing was written after this step: Lightning does so beside the best one only."""
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
+    def _save_last_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
+        if not self._waits:
+            super()._save_last_checkpoint(trainer, monitor_candidates)
+
     def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
-        """Leaves the best one alone where a run stops before its first validation."""
-        if self.monitor is None or self.monitor in monitor_candidates:
-            super()._save_topk_checkpoint(trainer, monitor_candidates)
+        """Says where what is monitored is not measured."""
+        if self.monitor is not None and self.monitor not in monitor_candidates:
+            known = sorted(set(monitor_candidates) - {"epoch", "step"})
+            raise ValueError(f"Checkpoints: monitor {self.monitor!r} was not logged{nearest(self.monitor, known)}")
+        super()._save_topk_checkpoint(trainer, monitor_candidates)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

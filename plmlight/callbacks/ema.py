@@ -20,12 +20,14 @@ class ExponentialMovingAverage(pl.Callback):
         every_n_steps: how often to add to it.
 
     Raises:
-        ValueError: for a decay outside [0, 1).
+        ValueError: for a decay outside [0, 1), or an interval below 1.
     """
 
     def __init__(self, decay: float = 0.999, every_n_steps: int = 1) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay {decay}: expected at least 0 and less than 1")
+        if every_n_steps < 1:
+            raise ValueError(f"every_n_steps {every_n_steps}: expected at least 1")
         self.decay, self.every_n_steps = decay, every_n_steps
         self._average: list[Tensor] = []
         self._step = 0
@@ -52,12 +54,13 @@ class ExponentialMovingAverage(pl.Callback):
             torch._foreach_lerp_(self._average, [p.detach() for p in pl_module.parameters()], 1 - decay)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the average in place."""
-        self._swap(pl_module)
+        """Puts the average in place, where training has not left it there."""
+        if trainer.state.fn == "fit":
+            self._swap(pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Puts the weights under training back."""
-        if self._swapped:
+        if self._swapped and trainer.state.fn == "fit":
             self._swap(pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -67,6 +70,10 @@ class ExponentialMovingAverage(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves the average in the model."""
         self._swap(pl_module)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forgets the run: another one begins with the model's weights, or with what its checkpoint has."""
+        self._average, self._swapped, self._step = [], False, 0
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -74,7 +75,8 @@ def main(command: str, argv: list[str]) -> int:
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     except ValueError as error:
-        raise _first(error) from None
+        first = _first(error)
+        raise ValueError(str(first)) if isinstance(first, MisconfigurationException) else first from None
 
 
 def _with_seeds(command: str, argv: list[str], seeds: list[int]) -> int:
@@ -131,7 +133,7 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """``--ckpt_path``, and what the network takes from the data."""
         text = {
-            "fit": "go on with this checkpoint's run: weights, optimiser, position in the data",
+            "fit": "go on with this checkpoint's run: weights, optimiser, position in the data; last is the run's own",
             "predict": "the checkpoint; its task is rebuilt from it unless --model says otherwise",
         }
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=text.get(self.command, text["predict"]))
@@ -160,6 +162,8 @@ class TrainingCLI(LightningCLI):
         if self.config.get("seeds") is not None:  # words on the command line do not come here
             raise ValueError("seeds: belongs on the command line, fit ... --seeds 0,1,2, not into a configuration")
         if self.seed is not None:
+            if self.config.ckpt_path is not None:
+                raise ValueError("--seeds makes a run of its own for each seed: ckpt_path does not go with it")
             self.config.seed_everything = self.seed
             for part in ("model", "data"):
                 given = self.config[part].get("init_args")
@@ -174,6 +178,8 @@ class TrainingCLI(LightningCLI):
         if config.get("model") is None:
             if checkpoint is None:
                 raise ValueError(f"{self.command} needs --ckpt_path CHECKPOINT, or --model with --config")
+            if checkpoint in ("last", "best"):
+                checkpoint = config.ckpt_path = _of_run(config.trainer.default_root_dir, checkpoint)
             self.rebuilt = task_from_checkpoint(checkpoint)
             use_text_of(self.rebuilt, config)
         check_links(config)
@@ -184,6 +190,8 @@ class TrainingCLI(LightningCLI):
             config.trainer.default_root_dir = str(Path("runs") / name)
         if self.seed is not None:
             config.trainer.default_root_dir = str(Path(config.trainer.default_root_dir) / f"seed-{self.seed}")
+        if checkpoint in ("last", "best"):
+            config.ckpt_path = _of_run(config.trainer.default_root_dir, checkpoint)
 
     def instantiate_classes(self) -> None:
         """Builds data, task and trainer; the task gets the data's tokenizers, token counts and form of text."""
@@ -255,7 +263,7 @@ class TrainingCLI(LightningCLI):
         path = self.config.ckpt_path
         if self.rebuilt is not None:
             path = None
-        elif path is not None and path not in ("last", "best", "hpc", "registry"):
+        elif path is not None:
             self._check_fits(path)
         self._open_teachers()
         new = self._new_folders()
@@ -333,14 +341,25 @@ class TrainingCLI(LightningCLI):
         number = stops.signal if stops is not None and stops.signal is not None else signal.SIGINT
         told = "stopped by SIGTERM" if number == signal.SIGTERM else "interrupted"
         if stops is not None and stops.saved is not None and self.trainer.is_global_zero:
-            words = " ".join(sys.argv[1:]) if sys.argv[1:2] == ["fit"] else "fit ..."
             print(
-                f"plmlight fit: {told}; go on with:\n  python -m plmlight {words} --ckpt_path {stops.saved}",
+                f"plmlight fit: {told}; go on with:\n  python -m plmlight {self._again(stops.saved)}",
                 file=sys.stderr,
             )
         elif self.trainer.is_global_zero:
             print(f"plmlight {self.command}: {told}; there was nothing to keep", file=sys.stderr)
         return 128 + number
+
+    def _again(self, checkpoint: Path) -> str:
+        """The words of this run, for a shell, with a checkpoint to go on from."""
+        if sys.argv[1:2] != ["fit"]:
+            return shlex.join(["fit", "...", "--ckpt_path", str(checkpoint)])
+        words = split_seeds(sys.argv[1:])[1]
+        if self.seed is not None:
+            words += ["--trainer.default_root_dir", self.trainer.default_root_dir, "--seed_everything", str(self.seed)]
+            for part in ("model", "data"):
+                if "seed" in (self.config[part].get("init_args") or ()):
+                    words += [f"--{part}.seed", str(self.seed)]
+        return shlex.join([*words, "--ckpt_path", str(checkpoint)])
 
     def _say_what_next(self) -> None:
         path = self._last_checkpoint()
@@ -397,6 +416,14 @@ def _first(error: BaseException) -> BaseException:
     while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = before
     return error
+
+
+def _of_run(folder: str | None, which: str) -> str:
+    """The last or the best checkpoint in a run's folder."""
+    path = Path(folder or ".") / f"{which}.ckpt"
+    if not path.is_file() and not path.is_dir():
+        raise ValueError(f"ckpt_path {which!r}: there is no {path}; trainer.default_root_dir is the folder of the run")
+    return str(path)
 
 
 def _remove(folders: list[Path]) -> None:

@@ -80,6 +80,18 @@ def test_average_equals_its_formula_and_is_what_is_validated_and_kept(tmp_path: 
         torch.testing.assert_close(stored, expected)
 
 
+def test_after_training_the_average_stays_and_is_what_is_measured(tmp_path: Path) -> None:
+    task = small()
+    run = trainer(tmp_path, 8, ExponentialMovingAverage(0.5), Checkpoints(), num_sanity_val_steps=0)
+    run.fit(task, loader(), loader())
+    measured = float(run.callback_metrics["val_loss"])
+    average = [p.detach().clone() for p in task.parameters()]
+    for _ in range(2):
+        assert run.validate(task, loader(), verbose=False)[0]["val_loss"] == measured
+        for one, other in zip(task.parameters(), average, strict=True):
+            assert torch.equal(one, other)
+
+
 class Stops(pl.Callback):
     def __init__(self, step: int) -> None:
         self.step = step

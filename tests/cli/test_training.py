@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -189,6 +190,55 @@ def test_fit_says_where_a_checkpoint_is_that_validation_liked_more(
     assert (checkpoint("runs/a/best.ckpt")["global_step"], checkpoint("runs/a/last.ckpt")["global_step"]) == (2, 4)
 
 
+@pytest.mark.parametrize("which", ["runs/a/last.ckpt", "last"])
+def test_a_run_that_ended_within_an_epoch_goes_on_with_the_rest_of_it(work: Path, which: str) -> None:
+    epochs = ["--trainer.max_steps", "-1", "--trainer.max_epochs", "1", "--trainer.val_check_interval", "1.0"]
+    epochs += ["--trainer.check_val_every_n_epoch", "1", "--model.schedule", "Constant"]
+    assert fit(*epochs, root="runs/straight") == 0
+    steps = checkpoint("runs/straight/last.ckpt")["global_step"]
+    assert steps > 5
+    assert fit(*epochs, "--trainer.max_steps", "5") == 0
+    assert checkpoint("runs/a/last.ckpt")["global_step"] == 5
+    assert fit(*epochs, "--ckpt_path", which) == 0
+    one, other = checkpoint("runs/straight/last.ckpt"), checkpoint("runs/a/last.ckpt")
+    assert other["global_step"] == steps
+    for part in ("state_dict", "optimizer_states", "train_sums"):
+        assert_same(one[part], other[part], part)
+
+
+def test_a_validation_within_an_accumulation_leaves_what_a_run_goes_on_from_exactly(work: Path) -> None:
+    words = (
+        "--trainer.accumulate_grad_batches",
+        "4",
+        "--trainer.val_check_interval",
+        "6",
+        "--model.schedule",
+        "Constant",
+    )
+    assert fit(*words, "--trainer.max_steps", "6", root="runs/straight") == 0
+    keep = ("--trainer.callbacks+=own_parts.Signals", "--trainer.callbacks.name=SIGKILL", "--trainer.callbacks.step=3")
+    killed = apart(*words, "--trainer.max_steps", "6", *keep, root="runs/killed")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert checkpoint("runs/killed/last.ckpt")["global_step"] == 2
+    assert fit(*words, "--trainer.max_steps", "6", "--ckpt_path", "runs/killed/last.ckpt", root="runs/killed") == 0
+    one, other = checkpoint("runs/straight/last.ckpt"), checkpoint("runs/killed/last.ckpt")
+    for part in ("state_dict", "optimizer_states"):
+        assert_same(one[part], other[part], part)
+
+
+def test_a_run_whose_folder_is_named_otherwise_keeps_its_best_checkpoint(work: Path) -> None:
+    worse = ["--trainer.callbacks+=own_parts.Worse", "--trainer.callbacks+=Checkpoints"]
+    worse += ["--trainer.callbacks.monitor=worse", "--trainer.val_check_interval", "2"]
+    assert fit(*worse, "--trainer.max_steps", "4") == 0
+    assert fit(*worse, "--trainer.max_steps", "6", "--ckpt_path", "last", root=str(work / "runs/a")) == 0
+    assert (checkpoint("runs/a/best.ckpt")["global_step"], checkpoint("runs/a/last.ckpt")["global_step"]) == (2, 6)
+
+
+def test_what_is_monitored_must_be_measured(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit("--trainer.callbacks+=Checkpoints", "--trainer.callbacks.monitor=val_los") == 2
+    assert "monitor 'val_los' was not logged; did you mean 'val_loss'?" in capsys.readouterr().err
+
+
 def test_block_length_follows_from_network_and_objective(work: Path) -> None:
     assert fit("--trainer.max_steps", "1") == 0
     saved = yaml.safe_load(Path("runs/a/logs/version_0/config.yaml").read_text())
@@ -249,6 +299,17 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(work: Path) -> None:
     assert "--ckpt_path runs/a/last.ckpt" in stopped.stderr
     assert checkpoint("runs/a/last.ckpt")["global_step"] == 7
     assert fit("--ckpt_path", "runs/a/last.ckpt") == 0
+
+
+@pytest.mark.slow
+def test_the_command_to_go_on_with_runs_as_it_is_printed(work: Path) -> None:
+    (work / "corpus.txt").rename("my corpus.txt")
+    stop = ["--trainer.callbacks+=own_parts.Signals", "--trainer.callbacks.name=SIGINT", "--trainer.callbacks.step=7"]
+    stopped = apart(*stop, "--data.files", "my corpus.txt", "--seeds", "3,4")
+    assert stopped.returncode == 130, stopped.stderr
+    words = shlex.split(stopped.stderr.partition("python -m plmlight ")[2])
+    assert main(words) == 0
+    assert checkpoint("runs/a/seed-3/last.ckpt")["global_step"] == 12
 
 
 @pytest.mark.slow
@@ -337,6 +398,7 @@ WRONG = {
     "constructor": (["--model.network.num_heads", "3"], "d_model 16 is not a multiple of num_heads 3"),
     "no such config": (["--config", "nope.yaml"], "nope.yaml"),
     "no such text": (["--data.files", "nope.txt"], "nope.txt: no such file or folder"),
+    "no last checkpoint": (["--ckpt_path", "last"], "ckpt_path 'last': there is no runs/a/last.ckpt"),
     "no such checkpoint": (["--ckpt_path", "nope.ckpt"], "nope.ckpt: No such file or directory"),
     "foreign checkpoint": (["--ckpt_path", "corpus.txt"], "corpus.txt: not a checkpoint"),
     "no such device": (["--trainer.accelerator", "cuda"], "CUDA"),
