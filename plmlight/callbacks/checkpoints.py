@@ -109,8 +109,10 @@ class Checkpoints(ModelCheckpoint):
             super()._save_last_checkpoint(trainer, monitor_candidates)
 
     def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
-        """Says where what is monitored is not measured."""
+        """Leaves the best one alone where nothing was validated; refuses to monitor what is not measured."""
         if self.monitor is not None and self.monitor not in monitor_candidates:
+            if not trainer.fit_loop.epoch_loop.val_loop._has_run:
+                return
             known = sorted(set(monitor_candidates) - {"epoch", "step"})
             raise ValueError(f"Checkpoints: monitor {self.monitor!r} was not logged{nearest(self.monitor, known)}")
         super()._save_topk_checkpoint(trainer, monitor_candidates)
