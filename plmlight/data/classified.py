@@ -95,7 +95,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
         return _names(example.label)
 
     def _stratum(self, example: LabelledExample) -> Hashable | None:
-        return None if isinstance(example.label, float) else example.label
+        return example.label if isinstance(example.label, str) else None  # of several labels there are too many sets
 
     def _settle(self) -> None:
         if self._to_predict:

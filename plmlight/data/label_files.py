@@ -35,7 +35,8 @@ def entries(
     - ``.csv`` (with quotes) and ``.tsv`` (without) have a header, unless columns are given by number, from 1.
     - A text file has an example a line: its columns are parted by TABs where they are given by number, else the first
       word of a line is the label, and the rest the text.
-    - A folder whose text files lie in folders of their own has an example a file: its label is the folder's name.
+    - A folder whose text files lie in folders of their own has an example a file: its label is the folder's name. Where
+      no label is read, files that lie in it directly have a text a line.
 
     Args:
         files: see `plmlight.data.sources.resolve`.
@@ -69,8 +70,8 @@ def entries(
                 yield from _READERS[source.kind](source, fields)
             elif len(texts) > 1:
                 raise ValueError(f"{source.name}: of a text file columns are given by number, from 1: TABs part them")
-            elif os.path.isdir(os.path.expanduser(name)) and label is not None:
-                yield _file(source, name)
+            elif os.path.isdir(os.path.expanduser(name)) and (label is not None or len(_below(source, name)) > 1):
+                yield _file(source, name, labelled=label is not None)
             else:
                 yield from _label_first(source, labelled=label is not None)
 
@@ -161,13 +162,17 @@ def _label_first(source: Source, labelled: bool) -> Iterator[Values]:
         if not labelled:
             yield where, (line,)
             continue
-        label, _, text = line.strip().partition(" ")
-        yield where, (text, label)
+        label, *text = line.split(None, 1)
+        yield where, ("".join(text).rstrip(), label)
 
 
-def _file(source: Source, folder: str) -> Values:
-    below = PurePosixPath(source.name).relative_to(PurePosixPath(os.path.expanduser(folder))).parts
+def _below(source: Source, folder: str) -> tuple[str, ...]:
+    return PurePosixPath(source.name).relative_to(PurePosixPath(os.path.abspath(os.path.expanduser(folder)))).parts
+
+
+def _file(source: Source, folder: str, labelled: bool) -> Values:
+    below = _below(source, folder)
     if len(below) < 2:
         raise ValueError(f"{source.name}: lies in no folder of a class: expected {folder}/CLASS/{below[-1]}")
     text = "".join(piece.text for piece in read([replace(source, named=False)])) if source.size else ""
-    return source.name, (text, below[0])
+    return source.name, (text, below[0]) if labelled else (text,)

@@ -152,6 +152,8 @@ class LabelledData(TokenData, Generic[E]):
 
     def _load(self, tokenizer: str | None, kind: TokenizerKind, vocab_size: int, lowercase: bool) -> None:
         """Reads the examples, finds or trains the tokenizer."""
+        if self.folds is not None and self._names.get("validate"):
+            raise ValueError("folds hold a part of files out, and validation_files name another: leave one of them out")
         self.examples = {stage: self._examples(files) for stage, files in self._names.items() if files}
         self.examples.setdefault("fit", [])
         if self.examples["fit"] and "validate" not in self.examples and (self.folds or self._fraction):

@@ -201,7 +201,7 @@ def known_label(label: Label | None, names: Sequence[str], numbered: bool) -> La
         return tuple(str(known_label(each, names, numbered)) for each in label)
     if label is None or not isinstance(label, str) or label in names:
         return label
-    if numbered and label.isdigit() and not any(map(is_number, names)):
+    if numbered and label.isdecimal() and not any(map(is_number, names)):
         if int(label) < len(names):
             return names[int(label)]
         raise ValueError(f"the label {label} is not known: expected a number from 0 to {len(names) - 1}, or a name")

@@ -51,7 +51,7 @@ class Question:
 
 
 def read_questions(
-    files: Files, on_error: OnWrongAnswer = "error", encoding: str = "utf-8"
+    files: Files, on_error: OnWrongAnswer | Literal["keep"] = "error", encoding: str = "utf-8"
 ) -> tuple[list[Question], list[tuple[str, str]]]:
     """Reads questions.
 
@@ -61,7 +61,7 @@ def read_questions(
             "context", "answers"} a line.
         on_error: what to do where an answer does not stand at its offset: ``search`` takes the nearest place where it
             does stand. ``skip`` leaves the answer out, and the question if it has no other; so does ``search`` where
-            it stands nowhere.
+            it stands nowhere. ``keep`` takes its text as it is, with -1 as its place, which is enough to score by.
         encoding: of files.
 
     Returns:
@@ -142,7 +142,9 @@ def _listed(value: Any, key: str, where: str) -> list[Any]:
     return found
 
 
-def _question(where: str, entry: dict[str, Any], context: Any, on_error: OnWrongAnswer) -> Question | str:
+def _question(
+    where: str, entry: dict[str, Any], context: Any, on_error: OnWrongAnswer | Literal["keep"]
+) -> Question | str:
     """A question, or why it is left out."""
     text = _text(entry.get("question", entry.get("query_text")), "question", where)
     context = _text(context, "context", where)
@@ -152,7 +154,9 @@ def _question(where: str, entry: dict[str, Any], context: Any, on_error: OnWrong
     given = [] if entry.get("is_impossible") else _answers(entry["answers"], where)
     answers, wrong = [], ""
     for start, answer in given:
-        place = _place(context, answer, start, on_error)
+        place = _place(context, answer, start, "skip" if on_error == "keep" else on_error)
+        if place is None and on_error == "keep":
+            place = -1
         if place is not None:
             answers.append((place, answer))
             continue

@@ -115,14 +115,15 @@ def check_tags(examples: Iterable[TaggedExample], labels: Sequence[str]) -> None
                 raise ValueError(f"{example.where(place)}: the tag {tag!r} is not known{nearest(tag, labels)}")
 
 
-def rewritten(example: TaggedExample, scheme: Scheme) -> TaggedExample:
+def rewritten(example: TaggedExample, scheme: Scheme, given: Scheme | None = None) -> TaggedExample:
     """A sentence with its spans in another scheme.
 
     Args:
         example: the sentence.
         scheme: to write them in.
+        given: the one that they are in; by default what the sentence's tags look like.
     """
-    spans = spans_of(example.tags, scheme_of(example.tags))
+    spans = spans_of(example.tags, scheme_of(example.tags) if given is None else given)
     tags = tags_of(spans, len(example.words), scheme)
     return replace(example, tags=tuple(tags))
 

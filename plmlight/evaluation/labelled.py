@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from plmlight.data.examples import place_of
 from plmlight.data.label_files import FileFormat
-from plmlight.data.labelled_examples import LabelReader
+from plmlight.data.labelled_examples import LabelReader, known_label
 from plmlight.data.propositions import read_roles
 from plmlight.data.relation_data import read_relations
 from plmlight.data.squad_data import read_questions
@@ -148,9 +148,10 @@ def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[
     """Those that the task itself reports, of the probabilities in the answers."""
     names = list(facts["labels"])
     problem = facts.get("problem", "single-label")
-    scores = np.array([[answer["scores"][name] for name in names] for answer in answers])
     if problem == "regression":
-        return number_metrics(scores[:, 0], np.array([float(example.gold) for example in examples]))
+        found = np.array([answer["value"] for answer in answers])
+        return number_metrics(found, np.array([float(example.gold) for example in examples]))
+    scores = np.array([[answer["scores"][name] for name in names] for answer in answers])
     several = [example.gold if isinstance(example.gold, tuple) else (example.gold,) for example in examples]
     labels = np.zeros((len(examples), len(names)), np.int64)
     for row, (example, gold) in enumerate(zip(examples, several, strict=True)):
@@ -163,11 +164,10 @@ def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[
 
 def _number(name: str, names: Sequence[str], where: str) -> int:
     """The number of a class, which a file may have in the place of its name."""
-    if name in names:
-        return names.index(name)
-    if name.isdigit() and int(name) < len(names):
-        return int(name)
-    raise ValueError(f"{where}: the model knows no class {name!r}{nearest(name, names)}")
+    try:
+        return names.index(str(known_label(name, names, numbered=True)))
+    except ValueError:
+        raise ValueError(f"{where}: the model knows no class {name!r}{nearest(name, names)}") from None
 
 
 def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
@@ -176,14 +176,13 @@ def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any])
     columns = fields.word_column, fields.tag_column
     found = read_tagged(list(files), *columns, unit=facts["unit"], encoding=fields.encoding)
     kinds = {parted(label)[1] for label in labels}
-    spans = scheme != "none" and scheme_of({tag for example in found for tag in example.tags}) != "none"
+    given = scheme_of({tag for example in found for tag in example.tags})
+    spans = scheme != "none" and given != "none"
     for example in found:
         for place, tag in enumerate(example.tags):
             if tag not in labels and not (spans and parted(tag)[1] in kinds):
                 raise ValueError(f"{example.where(place)}: the model knows no tag {tag!r}{nearest(tag, labels)}")
-    if all(tag in labels for example in found for tag in example.tags):
-        return found
-    return [rewritten(example, scheme) for example in found]
+    return [rewritten(example, scheme, given) for example in found] if spans and given != scheme else found
 
 
 def _tags(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -228,7 +227,7 @@ def _roles(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[st
 
 
 def _read_questions(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
-    questions, _ = read_questions(list(files), encoding=fields.encoding)
+    questions, _ = read_questions(list(files), "keep", fields.encoding)
     for question in questions:
         if question.answers is None:
             raise ValueError(f"{question.where}: has no 'answers' ([] where the question has none)")

@@ -184,6 +184,45 @@ def test_each_example_is_held_out_in_one_fold(tmp_path: Path) -> None:
     assert sorted(example.text for fold in held for example in fold) == sorted(f"text {n}" for n in range(30))
 
 
+def test_texts_with_several_labels_are_held_out_like_any_others(tmp_path: Path) -> None:
+    """Whose sets of labels are mostly different."""
+    rows = [{"text": f"text {i}", "label": [f"l{j}" for j in range(12) if i * (j + 7) % 5 < 2]} for i in range(60)]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"problem": "multi-label", "tokenizer_kind": "word"}
+    made = data(str(tmp_path / "x.jsonl"), tmp_path, validation_fraction=0.1, **options)
+    assert (len(made.examples["fit"]), len(made.examples["validate"])) == (54, 6)
+    held = [
+        example.where
+        for fold in range(5)
+        for example in data(str(tmp_path / "x.jsonl"), tmp_path, folds=5, fold=fold, **options).examples["validate"]
+    ]
+    assert len(held) == len(set(held)) == 60
+
+
+def test_folds_and_other_files_to_validate_on_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave one of them out"):
+        data(csv_file(tmp_path), tmp_path, folds=3, validation_files=csv_file(tmp_path))
+
+
+def test_a_folder_of_classes_may_be_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    unlabelled = LabelReader().read("by", labelled=False)
+    assert sorted(example.text for example in unlabelled) == sorted(TEXTS)
+    for name in ("by", "./by", "by/"):
+        found = LabelReader().read(name)
+        assert {example.label for example in found} == {"pos", "neg"}
+
+
+def test_any_blank_parts_a_label_from_its_text(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("pos\ta good  film\nneg  bad, very bad \n")
+    found = LabelReader().read(str(tmp_path / "x.txt"))
+    assert [(example.label, example.texts) for example in found] == [
+        ("pos", ("a good  film",)),
+        ("neg", ("bad, very bad",)),
+    ]
+
+
 def test_texts_to_predict_on_need_no_labels(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(json.dumps({"text": "is it good"}))
     found = data(tsv_file(tmp_path), tmp_path, predict_files=str(tmp_path / "p.jsonl"))

@@ -185,3 +185,42 @@ def test_classes_are_read_in_any_encoding_and_format(tmp_path: Path) -> None:
     measured, used = measure_labelled(known, "TextClassification", [str(tmp_path / "test.label")], fields)
     assert values(measured)["accuracy"] == 50
     assert used["texts"][0]["text"] == "caf\xe9 price"
+
+
+def test_numbers_are_measured_by_the_numbers_in_the_answers(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("text,label\na,1.5\nb,2.5\nc,4\n")
+    model = Known({"labels": ["label"], "problem": "regression"}, [{"value": value} for value in (1.0, 2.5, 4.5)])
+    measured, _ = measure_labelled(model, "TextClassification", [str(tmp_path / "test.csv")], Fields())
+    assert values(measured)["mse"] == pytest.approx((0.25 + 0 + 0.25) / 3)
+    assert values(measured)["pearson"] > 0.9
+
+
+def test_tags_that_the_model_knows_are_still_written_in_its_scheme(tmp_path: Path) -> None:
+    (tmp_path / "test.conll").write_text("john B-PER\nsmith I-PER\nin O\nparis B-LOC\n")
+    labels = [f"{sign}-{kind}" for kind in ("PER", "LOC") for sign in "BIES"] + ["O"]
+    model = Known(TAGS | {"labels": labels, "scheme": "BIOES"}, [{"tags": ["B-PER", "E-PER", "O", "S-LOC"]}])
+    measured, used = measure_labelled(model, "TokenClassification", [str(tmp_path / "test.conll")], Fields())
+    assert values(measured)["accuracy"] == values(measured)["f1"] == 100
+    assert used["texts"][0]["gold"] == ["B-PER", "E-PER", "O", "S-LOC"]
+
+
+@pytest.mark.parametrize("unknown", ["0", "3", "\u00b2"])
+def test_a_number_is_no_place_among_classes_that_are_numbers(tmp_path: Path, unknown: str) -> None:
+    (tmp_path / "test.csv").write_text(f"text,label\na,{unknown}\n", encoding="utf-8")
+    names = ["1", "2", "4", "5"]
+    model = Known({"labels": names, "problem": "single-label"}, [{"scores": dict.fromkeys(names, 0.25)}])
+    with pytest.raises(ValueError, match=f"test.csv:2: the model knows no class '{unknown}'"):
+        measure_labelled(model, "TextClassification", [str(tmp_path / "test.csv")], Fields())
+
+
+def test_answers_need_no_place_to_be_scored(tmp_path: Path) -> None:
+    """CMRC's own form, and an offset that is wrong."""
+    questions = [
+        {"query_id": "a", "query_text": "\u54ea\u91cc?", "answers": ["\u5317\u4eac"]},
+        {"query_id": "b", "query_text": "?", "answers": [{"text": "\u5728\u5317", "answer_start": 2}]},
+    ]
+    content = [{"context_id": "c", "context_text": "\u4ed6\u5728\u5317\u4eac\u3002", "qas": questions}]
+    (tmp_path / "test.json").write_text(json.dumps(content))
+    model = Known({"metric": "cmrc"}, [{"answer": "\u5317\u4eac"}, {"answer": "\u5728\u5317"}])
+    measured, _ = measure_labelled(model, "QuestionAnswering", [str(tmp_path / "test.json")], Fields())
+    assert values(measured)["exact_match"] == 100
