@@ -193,6 +193,7 @@ class TaggedText(LabelledData[TaggedExample]):
                         "labels": labels,
                         "example_ids": number,
                         "first_words": row.first,
+                        "sentence_words": len(example.words),
                     }
                 )
         return found

@@ -152,10 +152,12 @@ class TokenClassification(LabelledTask):
             gold.append(row[places])
         examples = batch["example_ids"] if "example_ids" in batch else batch["sample_ids"]
         firsts = batch["first_words"] if "first_words" in batch else torch.zeros_like(examples)
-        return {"tags": tags, "gold": gold, "example_ids": examples, "first_words": firsts}
+        found = {"tags": tags, "gold": gold, "example_ids": examples, "first_words": firsts}
+        return found | ({"sentence_words": batch["sentence_words"]} if "sentence_words" in batch else {})
 
     def score(self, found: Found) -> dict[str, float]:
         """In a scheme ``f1``, ``precision`` and ``recall`` of spans, of all and of each kind; ``accuracy`` of words."""
+        found = _whole(found)
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
         accuracy = {"accuracy": tag_accuracy(gold, tags)}
         spans = self.count_spans(gold, tags)
@@ -166,6 +168,7 @@ class TokenClassification(LabelledTask):
 
     def analyse(self, found: Found) -> Analysis:
         """Each kind of span, each tag, confusions, and the sentences with the most wrong tags."""
+        found = _whole(found)
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
         return of_tags(gold, tags, self.labels, self.count_spans(gold, tags), samples_of(found))
 
@@ -198,3 +201,19 @@ class TokenClassification(LabelledTask):
         return [
             [self.labels[int(number)] for number in stitched(rows, self._allowed)[0]] for rows in sentences.values()
         ]
+
+
+def _whole(found: Found) -> Found:
+    """Leaves out sentences some of whose rows were not read, as where an evaluation is cut short."""
+    if "sentence_words" not in found:
+        return found
+    read: dict[int, int] = {}  # how many words of each sentence, from its first
+    for example, first, row in sorted(
+        (int(example), int(first), len(row))
+        for example, first, row in zip(found["example_ids"], found["first_words"], found["tags"], strict=True)
+    ):
+        if first <= read.get(example, 0):
+            read[example] = first + row
+    words = zip(found["example_ids"], found["sentence_words"], strict=True)
+    kept = [read.get(int(example), 0) == int(count) for example, count in words]
+    return {name: [value for value, keep in zip(values, kept, strict=True) if keep] for name, values in found.items()}

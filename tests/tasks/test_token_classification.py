@@ -187,6 +187,27 @@ def test_parts_of_speech_have_an_accuracy_only() -> None:
     assert [(span.start, span.end) for span in tagger.tag(["a b"])[0]] == [(0, 1), (2, 3)]
 
 
+def test_sentences_that_were_not_read_as_a_whole_are_not_scored() -> None:
+    task = TokenClassification(network("bilstm", 9), ["NN", "VB"])
+    rows = [  # sentence, its words, the row's first, what was said; NN is right
+        *((0, 3, 0, [0, 0]), (0, 3, 1, [0, 1])),  # whole
+        *((1, 5, 2, [1, 1, 1]), (2, 5, 0, [1, 1]), (3, 6, 0, [1, 1]), (3, 6, 4, [1, 1])),  # without a part
+        (4, 1, 0, [0]),
+    ]
+    examples, words, firsts, tags = (list(column) for column in zip(*rows, strict=True))
+    found: dict[str, Any] = {
+        "example_ids": np.array(examples),
+        "sentence_words": np.array(words),
+        "first_words": np.array(firsts),
+    }
+    found |= {"sample_ids": np.arange(len(rows)), "tags": [np.array(row) for row in tags]}
+    found |= {"gold": [np.zeros(len(row), np.int64) for row in tags]}
+    assert task.score(found) == {"accuracy": 75.0}
+    assert [mistake.sample for mistake in task.analyse(found).mistakes] == [0]
+    nothing = {name: values[2:6] for name, values in found.items()}
+    assert task.score(nothing)["accuracy"] == pytest.approx(0, nan_ok=True)
+
+
 def test_what_cannot_tag_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two tags are needed"):
         TokenClassification(network("bert", 9), ["O"])
