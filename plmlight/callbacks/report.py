@@ -47,10 +47,15 @@ class Report(pl.Callback):
         self._curves: dict[str, list[tuple[int, float]]] = {}
         self._step = -1
         self._validated = False
+        self._began: int | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets an earlier run's validation."""
-        self._validated = False
+        """Forgets an earlier run."""
+        self._validated, self._began = False, None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Notes where the run begins; one that is over before it begins does not come here."""
+        self._began = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -71,12 +76,16 @@ class Report(pl.Callback):
             self._note(trainer, "val_")
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes ``report.html``."""
-        text = (
-            f"After {trainer.global_step:,} steps; the last validation."
-            if self._validated
-            else (f"After {trainer.global_step:,} steps, without validation.")
-        )
+        """Writes ``report.html``; a run that did no step leaves that of the run it would have gone on with."""
+        if self._began in (None, trainer.global_step):
+            return
+        if self._validated:
+            shown = "; the last validation."
+        elif any(name.startswith("val_") for name in self._curves):
+            shown = "; the last validation was before the run was resumed."
+        else:
+            shown = ", without validation."
+        text = f"After {trainer.global_step:,} steps{shown}"
         self._write(trainer, pl_module, "report.html", text, "validate" if self._validated else None)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

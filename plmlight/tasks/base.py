@@ -185,17 +185,18 @@ class Task(Configured, pl.LightningModule):
         seed_step(self._run_seed, step, self.global_rank, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss to differentiate: a single part's sum, which is scaled later, or the sum of several parts' means."""
+        """The loss to differentiate: a single part's sum, or the sum of several parts' means; both are scaled later."""
         parts = self.parts(batch)
         self.train_sums.add(self.measure(batch, parts))
         if len(parts) == 1:
             ((total, count),) = parts.values()
             self._weighting.add(count)
             return total
+        self._weighting.add(torch.ones((), device=self.device))  # an epoch's last step may have fewer micro-batches
         return cast(Tensor, sum(total / count.clamp_min(1.0) for total, count in parts.values()))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Makes the gradients those of the mean over all tokens of the step, and logs the loss now and then.
+        """Makes the gradients those of the mean over the step's tokens, or micro-batches, and logs the loss at times.
 
         What is logged every ``log_every_n_steps`` optimiser steps is the mean since the last time. It is done here, so
         that a checkpoint written after the step holds what is not logged yet, and no more.

@@ -109,7 +109,23 @@ def test_curves_go_on_where_a_run_goes_on(tmp_path: Path) -> None:
     (before,), (after,) = ([each._curves["val_accuracy"]] for each in (report, again))
     assert [step for step, _ in after] == [1, 2, 3, 4]
     assert after[:2] == before
-    assert (tmp_path / "again" / "report.html").is_file()
+    assert "After 4 steps; the last validation." in (tmp_path / "again" / "report.html").read_text()
+
+
+def test_a_report_of_a_run_that_goes_on_without_validation_or_not_at_all(tmp_path: Path) -> None:
+    task, data = parts(tmp_path)
+    run = trainer(tmp_path, Report(), max_epochs=2, enable_checkpointing=False)
+    run.fit(task, data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    page = (tmp_path / "report.html").read_text()
+    for epochs in (2, 3):
+        options: dict[str, Any] = {"max_epochs": epochs, "limit_val_batches": 0, "enable_checkpointing": False}
+        trainer(tmp_path, Report(), **options).fit(*parts(tmp_path), ckpt_path=str(tmp_path / "x.ckpt"))
+        if epochs == 2:
+            assert (tmp_path / "report.html").read_text() == page
+    assert (
+        "After 3 steps; the last validation was before the run was resumed." in (tmp_path / "report.html").read_text()
+    )
 
 
 def test_only_the_first_rank_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,8 +45,11 @@ def tokenizer() -> Tokenizer:
 
 
 class SGD(OptimizerFactory):
+    def __init__(self, lr: float = 0.5) -> None:
+        self.lr = lr
+
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(model.parameters(), lr=0.5)
+        return torch.optim.SGD(model.parameters(), lr=self.lr)
 
 
 def small(tokenizer: Tokenizer, dropout: float = 0.0, **changes: Any) -> MaskedLM:
@@ -212,6 +215,21 @@ def test_gradients_are_exact_under_accumulation(tokenizer: Tokenizer, tmp_path: 
         parted = gradients(tokenizer, tmp_path, batch_size, accumulate)
         for one, other in zip(parted, whole, strict=True):
             assert difference(one, other) <= 1e-6
+
+
+def test_an_epochs_last_step_is_the_mean_over_its_micro_batches_of_several_parts(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    def seen(accumulate: int) -> list[dict[str, Tensor]]:
+        task = small(tokenizer, optimizer=SGD(1e-12), schedule=Constant(), pair_objective=SentenceOrderPrediction())
+        kept = Gradients()
+        trainer(tmp_path, accumulate_grad_batches=accumulate, callbacks=[kept]).fit(task, loader(pairs=True))
+        return kept.seen
+
+    one, two, alone = seen(1)
+    both, last = seen(2)  # of three batches
+    assert difference(last, alone) <= 1e-6
+    assert difference(both, {name: (one[name] + two[name]) / 2 for name in one}) <= 1e-6
 
 
 def test_a_step_without_a_hidden_token_changes_nothing_but_by_nothing(tokenizer: Tokenizer, tmp_path: Path) -> None:
