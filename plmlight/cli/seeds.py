@@ -83,6 +83,8 @@ def report(folder: Path, metrics: Mapping[int, Mapping[str, float]]) -> None:
         handle.write(json.dumps({"seeds": list(metrics), "metrics": found}, indent=2) + "\n")
     width = max((len(name) for name in found), default=0)
     print(f"\n{len(metrics)} seeds: {', '.join(map(str, metrics))}")
+    if not found:
+        print("  nothing was validated: there is nothing to compare")
     for name, each in found.items():
         line = f"  {name:<{width}}  {each['mean']:.4f}"
         if each["deviation"] is not None:

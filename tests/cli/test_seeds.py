@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from plmlight import cli
-from plmlight.cli.seeds import split_seeds, summary
+from plmlight.cli.seeds import report, split_seeds, summary
 
 
 def test_seeds_are_taken_out_of_the_words() -> None:
@@ -35,6 +35,12 @@ def test_an_interval_is_students() -> None:
     low, high = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem([1.0, 2.0, 4.0]))
     assert (each["values"], each["low"], each["high"]) == ([1.0, 2.0, 4.0], pytest.approx(low), pytest.approx(high))
     assert summary({7: {"val_loss": 1.0}})["val_loss"]["low"] is None
+
+
+def test_seeds_without_validation_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(tmp_path, {0: {}, 1: {}})
+    assert "nothing was validated" in capsys.readouterr().out
+    assert json.loads((tmp_path / "seeds.json").read_text()) == {"seeds": [0, 1], "metrics": {}}
 
 
 def test_each_seed_has_its_folder_and_its_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
