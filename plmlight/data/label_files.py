@@ -6,7 +6,7 @@ import codecs
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import fsspec
@@ -167,7 +167,7 @@ def _label_first(source: Source, labelled: bool) -> Iterator[Values]:
 
 
 def _below(source: Source, folder: str) -> tuple[str, ...]:
-    return PurePosixPath(source.name).relative_to(PurePosixPath(os.path.abspath(os.path.expanduser(folder)))).parts
+    return Path(os.path.relpath(source.name, os.path.expanduser(folder))).parts
 
 
 def _file(source: Source, folder: str, labelled: bool) -> Values:

@@ -209,7 +209,7 @@ def test_a_folder_of_classes_may_be_named_from_here(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     unlabelled = LabelReader().read("by", labelled=False)
     assert sorted(example.text for example in unlabelled) == sorted(TEXTS)
-    for name in ("by", "./by", "by/"):
+    for name in ("by", "./by", "by/", f"../{tmp_path.name}/by", str(tmp_path / "by" / ".." / "by")):
         found = LabelReader().read(name)
         assert {example.label for example in found} == {"pos", "neg"}
 
@@ -221,6 +221,9 @@ def test_any_blank_parts_a_label_from_its_text(tmp_path: Path) -> None:
         ("pos", ("a good  film",)),
         ("neg", ("bad, very bad",)),
     ]
+    (tmp_path / "x.txt").write_text("pos\ta good film\nneg\t\n")
+    with pytest.raises(ValueError, match=r"x\.txt:2: the text is empty"):
+        LabelReader().read(str(tmp_path / "x.txt"))
 
 
 def test_texts_to_predict_on_need_no_labels(tmp_path: Path) -> None:
