@@ -88,7 +88,8 @@ def class_metrics(scores: Numbers, labels: Indices, names: Sequence[str] | None 
     Args:
         scores: [N, L], probabilities.
         labels: [N], the number of the right class.
-        names: of the classes, for the measures of each of them (``f1_<name>``); None for none of these.
+        names: of the classes, for the measures of each of them (``f1_<name>``), where this is not the name of another
+            measure, as ``f1_macro``; None for none of these.
 
     Returns:
         Statistics by name, 0 to 100; ``mcc`` from -100.
@@ -111,7 +112,7 @@ def class_metrics(scores: Numbers, labels: Indices, names: Sequence[str] | None 
         spread = [units**2 - (side**2).sum(1) for side in (counts.found, counts.there)]
         return 100 * _ratio(together, np.sqrt(spread[0] * spread[1]))
 
-    return {
+    measures: dict[str, Statistic] = {
         "accuracy": lambda indices: 100 * right[indices].mean(1),
         **_averages(truth, said),
         "mcc": mcc,
@@ -120,8 +121,8 @@ def class_metrics(scores: Numbers, labels: Indices, names: Sequence[str] | None 
             100 * np.abs(_weights(indices, len(truth)) @ gap).sum(1) / indices.shape[1]
         ),
         "brier": lambda indices: 100 * halves[indices].mean(1),
-        **_of_each(truth, said, names or ()),
     }
+    return measures | _of_each(truth, said, names or ()) | measures  # an average keeps its name
 
 
 def label_metrics(
@@ -142,13 +143,13 @@ def label_metrics(
     said = (scores >= thresholds).astype(np.float64)
     right = (said == truth).all(1).astype(np.float64)
     halves = ((scores - truth) ** 2).mean(1)
-    return {
+    measures: dict[str, Statistic] = {
         "accuracy": lambda indices: 100 * right[indices].mean(1),
         **_averages(truth, said),
         "roc_auc": lambda indices: 100 * _areas(_weights(indices, len(truth)), scores, truth),
         "brier": lambda indices: 100 * halves[indices].mean(1),
-        **_of_each(truth, said, names or ()),
     }
+    return measures | _of_each(truth, said, names or ()) | measures  # an average keeps its name
 
 
 def number_metrics(found: Numbers, gold: Numbers) -> dict[str, Statistic]:

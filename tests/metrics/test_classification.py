@@ -101,3 +101,15 @@ def test_what_is_not_known_is_not_said() -> None:
     found = on_all(class_metrics(SCORES[:3], np.zeros(3, np.int64)), 3)
     assert "roc_auc" not in found
     assert found["mcc"] == 0
+
+
+def test_a_class_called_like_an_average_does_not_take_its_place() -> None:
+    names, whole = ["macro", "micro", "c", "d"], np.arange(N)[None]
+    for plain, named in (
+        (class_metrics(SCORES, LABELS), class_metrics(SCORES, LABELS, names)),
+        (label_metrics(LIKELY, MANY, THRESHOLDS), label_metrics(LIKELY, MANY, THRESHOLDS, names)),
+    ):
+        assert list(named)[: len(plain)] == list(plain)
+        for name, statistic in plain.items():
+            assert named[name](whole)[0] == statistic(whole)[0]
+        assert {"precision_micro", "f1_c", "recall_d"} <= set(named)
