@@ -115,6 +115,7 @@ class ScoredTask(Task):
         super().setup(stage)
         self.findings = Findings()
         self._last: Found = {}
+        self._shown: dict[str, bool] = {}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to the sums of the data set, and keeps what is scored at its end."""
@@ -134,8 +135,9 @@ class ScoredTask(Task):
         found = self._last = self.findings.take(self.data_parallel_group)
         scores = self.score(found) if found else {}
         for place, (name, value) in enumerate(scores.items()):
-            # the first is what a person looks at; the others are in the logs
-            self.log(f"{prefix}_{name}", value, prog_bar=place == 0, sync_dist=True)
+            # the first is what a person looks at, the others are in the logs; Lightning lets no name change sides
+            shown = self._shown.setdefault(f"{prefix}_{name}", place == 0)
+            self.log(f"{prefix}_{name}", value, prog_bar=shown, sync_dist=True)
 
 
 class LabelledTask(ScoredTask):

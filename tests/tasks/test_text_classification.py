@@ -221,6 +221,18 @@ def test_a_task_learns_and_its_checkpoint_answers(make: Any, measure: str, least
         assert [answer["label"] for answer in answers] == [example.gold for example in held]
 
 
+def test_a_measure_may_be_unknown_at_first(tmp_path: Path) -> None:
+    """The sanity check sees one text, of which there is no correlation."""
+    name = sentences(tmp_path, "regression")
+    data = LabelledText(name, 1, 2, problem="regression", batch_size=1, cache_folder=str(tmp_path / "cache"))
+    task = TextClassification(BagOfVectors(data.vocab_size, d_model=16), data.labels, Regression())
+    task.tokenizer = data.tokenizer
+    run = trainer(tmp_path, num_sanity_val_steps=1)
+    run.fit(task, data)
+    assert {"val_pearson", "val_mse"} <= set(run.callback_metrics)
+    assert "val_spearman" in run.progress_bar_metrics
+
+
 def test_answers_average_windows_as_evaluation_does(tmp_path: Path) -> None:
     data = LabelledText(
         sentences(tmp_path, "single-label"),
