@@ -36,6 +36,12 @@ class NonMonotonicAveraging(ExponentialMovingAverage):
         self.triggered = False
         self._averaged = 0  # steps in the average
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forgets an earlier run."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self.losses, self.triggered, self._averaged = [], False, 0
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts without an average, unless a checkpoint gave one."""
         if self._average:

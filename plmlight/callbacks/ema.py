@@ -33,6 +33,11 @@ class ExponentialMovingAverage(pl.Callback):
         self._step = 0
         self._swapped = False
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forgets an earlier run: training begins with the model's weights, or with what a checkpoint has."""
+        if stage == "fit":
+            self._average, self._swapped, self._step = [], False, 0
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts from the present weights, unless a checkpoint gave an average."""
         if pl_module.device_mesh is not None:
@@ -70,10 +75,6 @@ class ExponentialMovingAverage(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves the average in the model."""
         self._swap(pl_module)
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets the run: another one begins with the model's weights, or with what its checkpoint has."""
-        self._average, self._swapped, self._step = [], False, 0
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

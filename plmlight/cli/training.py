@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import shutil
 import signal
 import sys
@@ -34,8 +33,8 @@ from plmlight.callbacks import (
     StopsCleanly,
     Throughput,
 )
-from plmlight.cli.question import question
 from plmlight.cli.seeds import report, split_seeds
+from plmlight.cli.training_end import what_next, words_to_go_on
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of, with_data
 from plmlight.cli.training_parser import TrainingParser
 from plmlight.interop import read_checkpoint
@@ -173,25 +172,24 @@ class TrainingCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Checks and fills in what depends on more than one class."""
         config = self.config
-        checkpoint = config.ckpt_path
         self.rebuilt: Task | None = None
-        if config.get("model") is None:
-            if checkpoint is None:
+        rebuilds = config.get("model") is None
+        files = [str(path) for path in config.get("config") or []]
+        if config.trainer.default_root_dir is None and (files or not rebuilds):
+            config.trainer.default_root_dir = str(Path("runs") / (Path(files[0]).stem if files else "run"))
+        if self.seed is not None:
+            config.trainer.default_root_dir = str(Path(config.trainer.default_root_dir) / f"seed-{self.seed}")
+        if config.ckpt_path in ("last", "best"):
+            config.ckpt_path = _of_run(config.trainer.default_root_dir, config.ckpt_path)
+        if rebuilds:
+            if config.ckpt_path is None:
                 raise ValueError(f"{self.command} needs --ckpt_path CHECKPOINT, or --model with --config")
-            if checkpoint in ("last", "best"):
-                checkpoint = config.ckpt_path = _of_run(config.trainer.default_root_dir, checkpoint)
-            self.rebuilt = task_from_checkpoint(checkpoint)
+            self.rebuilt = task_from_checkpoint(config.ckpt_path)
             use_text_of(self.rebuilt, config)
         check_links(config)
         link_data(config, self.rebuilt)
         if config.trainer.default_root_dir is None:
-            files = [str(path) for path in config.get("config") or []]
-            name = Path(files[0]).stem if files else type(self.rebuilt).__name__ if self.rebuilt else "run"
-            config.trainer.default_root_dir = str(Path("runs") / name)
-        if self.seed is not None:
-            config.trainer.default_root_dir = str(Path(config.trainer.default_root_dir) / f"seed-{self.seed}")
-        if checkpoint in ("last", "best"):
-            config.ckpt_path = _of_run(config.trainer.default_root_dir, checkpoint)
+            config.trainer.default_root_dir = str(Path("runs") / type(self.rebuilt).__name__)
 
     def instantiate_classes(self) -> None:
         """Builds data, task and trainer; the task gets the data's tokenizers, token counts and form of text."""
@@ -279,8 +277,8 @@ class TrainingCLI(LightningCLI):
                 raise
             return self._say_interrupted()
         if self.trainer.is_global_zero:
-            if self.command == "fit":
-                self._say_what_next()
+            if self.command == "fit" and (told := what_next(self.trainer, self.model, self.config)):
+                print(told)
             elif self.command == "predict":
                 self._write_predictions(result or [])
         return 0
@@ -318,61 +316,17 @@ class TrainingCLI(LightningCLI):
         if tokenizer is not None and checkpoint.get("tokenizer") not in (None, tokenizer.to_str()):
             raise ValueError(f"{path}: was trained with another tokenizer than the data has now")
 
-    def _last_checkpoint(self) -> Path | None:
-        for callback in self.trainer.checkpoint_callbacks:
-            path = getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
-            if path:
-                return Path(os.path.relpath(path))
-        return None
-
-    def _better(self) -> str:
-        """Where a checkpoint is that validation liked more than the last, in words."""
-        for callback in self.trainer.checkpoint_callbacks:
-            if isinstance(callback, Checkpoints) and callback.monitor and callback.best_model_path:
-                best, last = callback.best_model_score, self.trainer.callback_metrics.get(callback.monitor)
-                if best is not None and last is not None and best < last:
-                    path = os.path.relpath(callback.best_model_path)
-                    return f"; {path} has a {callback.monitor} of {best:.4g} instead of {last:.4g}"
-        return ""
-
     def _say_interrupted(self) -> int:
         """Says how to go on, and gives the exit status."""
         stops = next((callback for callback in self.callbacks if isinstance(callback, StopsCleanly)), None)
         number = stops.signal if stops is not None and stops.signal is not None else signal.SIGINT
         told = "stopped by SIGTERM" if number == signal.SIGTERM else "interrupted"
         if stops is not None and stops.saved is not None and self.trainer.is_global_zero:
-            print(
-                f"plmlight fit: {told}; go on with:\n  python -m plmlight {self._again(stops.saved)}",
-                file=sys.stderr,
-            )
+            words = words_to_go_on(sys.argv[1:], self.config, self.seed, stops.saved)
+            print(f"plmlight fit: {told}; go on with:\n  python -m plmlight {words}", file=sys.stderr)
         elif self.trainer.is_global_zero:
             print(f"plmlight {self.command}: {told}; there was nothing to keep", file=sys.stderr)
         return 128 + number
-
-    def _again(self, checkpoint: Path) -> str:
-        """The words of this run, for a shell, with a checkpoint to go on from."""
-        if sys.argv[1:2] != ["fit"]:
-            return shlex.join(["fit", "...", "--ckpt_path", str(checkpoint)])
-        words = split_seeds(sys.argv[1:])[1]
-        if self.seed is not None:
-            words += ["--trainer.default_root_dir", self.trainer.default_root_dir, "--seed_everything", str(self.seed)]
-            for part in ("model", "data"):
-                if "seed" in (self.config[part].get("init_args") or ()):
-                    words += [f"--{part}.seed", str(self.seed)]
-        return shlex.join([*words, "--ckpt_path", str(checkpoint)])
-
-    def _say_what_next(self) -> None:
-        path = self._last_checkpoint()
-        if path is None:
-            return
-        bundle = Path("bundles") / Path(self.trainer.default_root_dir).name
-        files = self.config.data.get("init_args.files")  # of a user's own data there may be no arguments at all
-        python = files in ("python-stdlib", ["python-stdlib"])
-        print(
-            f"\nThe checkpoint is {path}{self._better()}. Next:\n"
-            f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"
-            f"  python -m plmlight infer {bundle} {question(self.model, python)}"
-        )
 
     def _write_predictions(self, batches: list[dict[str, Any] | list[dict[str, Any]]]) -> None:
         path = Path(self.config.output or Path(self.trainer.default_root_dir) / "predictions.jsonl")
@@ -421,7 +375,7 @@ def _first(error: BaseException) -> BaseException:
 def _of_run(folder: str | None, which: str) -> str:
     """The last or the best checkpoint in a run's folder."""
     path = Path(folder or ".") / f"{which}.ckpt"
-    if not path.is_file() and not path.is_dir():
+    if not path.exists():  # shards are a folder
         raise ValueError(f"ckpt_path {which!r}: there is no {path}; trainer.default_root_dir is the folder of the run")
     return str(path)
 

@@ -154,18 +154,15 @@ def _question(
     given = [] if entry.get("is_impossible") else _answers(entry["answers"], where)
     answers, wrong = [], ""
     for start, answer in given:
-        place = _place(context, answer, start, "skip" if on_error == "keep" else on_error)
-        if on_error == "keep" and start is None:
-            place = -1
+        place = -1 if on_error == "keep" and start is None else _place(context, answer, start, on_error == "search")
         if place is not None:
             answers.append((place, answer))
             continue
         there = context[start : start + len(answer)] if start is not None and start >= 0 else ""
         wrong = f"the answer {answer!r} does not stand at {start} of its context, where {there!r} is"
-        if on_error == "error":
-            raise ValueError(f"{where}: {wrong}; on_error search looks for it, skip leaves it out")
-        if on_error == "keep":
-            raise ValueError(f"{where}: {wrong}")
+        if on_error in ("error", "keep"):
+            advice = "; on_error search looks for it, skip leaves it out" if on_error == "error" else ""
+            raise ValueError(f"{where}: {wrong}{advice}")
     if given and not answers:
         return wrong
     return Question(where, name, text, context, tuple(answers))
@@ -197,11 +194,11 @@ def _answers(given: Any, where: str) -> list[tuple[int | None, str]]:
     return found
 
 
-def _place(context: str, answer: str, start: int | None, on_error: OnWrongAnswer) -> int | None:
+def _place(context: str, answer: str, start: int | None, search: bool) -> int | None:
     """Where an answer stands; None where it does not."""
     if start is not None and start >= 0 and context.startswith(answer, start):
         return start
-    if on_error != "search":
+    if not search:
         return None
     aim = max(0, start or 0)
     before, after = context.rfind(answer, 0, aim + len(answer)), context.find(answer, aim)

@@ -90,6 +90,22 @@ def test_after_training_the_average_stays_and_is_what_is_measured(tmp_path: Path
         assert run.validate(task, loader(), verbose=False)[0]["val_loss"] == measured
         for one, other in zip(task.parameters(), average, strict=True):
             assert torch.equal(one, other)
+    run.save_checkpoint(tmp_path / "after.ckpt")  # has the weights under training too
+    written = [torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("last", "after")]
+    for part in ("state_dict", "raw_weights"):
+        assert written[0][part].keys() == written[1][part].keys()
+        assert all(torch.equal(value, written[1][part][name]) for name, value in written[0][part].items())
+    assert not torch.equal(next(iter(written[0]["raw_weights"].values())), average[0])
+
+
+def test_a_second_run_begins_with_what_the_first_left(tmp_path: Path) -> None:
+    task, average = small(), ExponentialMovingAverage(0.5)
+    trainer(tmp_path / "a", 8, average).fit(task, loader())
+    other = copy.deepcopy(task)
+    trainer(tmp_path / "b", 8, average).fit(task, loader())
+    trainer(tmp_path / "c", 8, ExponentialMovingAverage(0.5)).fit(other, loader())
+    for one, two in zip(task.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
 
 
 class Stops(pl.Callback):
