@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,10 +92,12 @@ class SampleLoader(ABC):
 
 
 class EpochLoader(SampleLoader):
-    """Endless epochs, each iteration one epoch or what is left of it, from a place that a checkpoint can hold.
+    """Endless epochs, each iteration as many batches as an epoch has, from a place that a checkpoint can hold.
 
     The order is a pure function of (seed, epoch) and the state is how much all ranks together were given: a restored
-    loader goes on where the saved one was without reading what came before, on any number of ranks.
+    loader goes on where the saved one was without reading what came before, on any number of ranks. An iteration goes
+    on where the one before was left, and into the next epoch where that was not at an epoch's end
+    (``limit_train_batches``).
 
     Args:
         samples: what is read.
@@ -109,6 +112,8 @@ class EpochLoader(SampleLoader):
     ) -> None:
         super().__init__(samples, num_workers, rank, world_size)
         self.seed = seed
+        self.repeats = False
+        """Whether each iteration begins with the first batch of the first epoch (``overfit_batches``)."""
         self._epoch = 0
         self._consumed = 0
 
@@ -130,14 +135,24 @@ class EpochLoader(SampleLoader):
         return self.per_epoch // self.per_step
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        if self.per_epoch - self._consumed < self.per_step:  # after a restart with larger batches
-            self._epoch, self._consumed = self._epoch + 1, 0
-        for batch in self._read(self._plan(self._epoch, self._consumed)):
+        if self.repeats:
+            self._epoch, self._consumed = 0, 0
+        self._end_epoch()  # after a restart with larger batches
+        for batch in self._read(islice(self._plan_on(self._epoch, self._consumed), len(self))):
             # counted here, where the training loop takes it: what workers read ahead does not count
             self._consumed += self.per_step
-            if self.per_epoch - self._consumed < self.per_step:
-                self._epoch, self._consumed = self._epoch + 1, 0
+            self._end_epoch()
             yield batch
+
+    def _end_epoch(self) -> None:
+        if self.per_epoch - self._consumed < self.per_step:
+            self._epoch, self._consumed = self._epoch + 1, 0
+
+    def _plan_on(self, epoch: int, consumed: int) -> Iterator[Request]:
+        """This rank's batches from a place on, over the ends of epochs."""
+        yield from self._plan(epoch, consumed)
+        for later in count(epoch + 1):
+            yield from self._plan(later, 0)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -267,7 +282,7 @@ class SequentialTrainingLoader(EpochLoader):
         return self._batch_size
 
     def _plan(self, epoch: int, consumed: int) -> Iterator[Request]:
-        for first in range(consumed, len(self.samples), self._batch_size):
+        for first in range(consumed, self.per_epoch - self._batch_size + 1, self._batch_size):
             yield epoch, np.arange(first, min(first + self._batch_size, len(self.samples)))
 
 

@@ -102,6 +102,25 @@ def test_shortened_epochs_go_on_in_the_corpus(tmp_path: Path) -> None:
     assert run(tmp_path, 0, max_epochs=4, limit_train_batches=3).seen == whole.seen[:12]
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_shortened_epochs_go_on_over_the_corpus_end(tmp_path: Path, num_workers: int) -> None:
+    limit = 2 * len(corpus(tmp_path, 0).train_dataloader()) // 3
+    made = run(tmp_path, num_workers, max_epochs=3, limit_train_batches=limit)
+    whole = run(tmp_path, 0)
+    assert made.seen == whole.seen[: 3 * limit]
+    assert len(made.validated) == len(whole.validated)  # after each
+    for step in (limit - 1, limit, 2 * limit - 1, 2 * limit):
+        continued = run(
+            tmp_path, num_workers, tmp_path / "saved" / f"step={step}.ckpt", max_epochs=3, limit_train_batches=limit
+        )
+        assert continued.seen == made.seen[step:]
+
+
+def test_overfitting_sees_the_same_batches_in_each_epoch(tmp_path: Path) -> None:
+    whole = run(tmp_path, 0)
+    assert run(tmp_path, 0, overfit_batches=3).seen == whole.seen[:3] * 3
+
+
 def test_reloaded_loaders_go_on(tmp_path: Path) -> None:
     whole = run(tmp_path, 0)
     assert run(tmp_path, 0, reload_dataloaders_every_n_epochs=1).seen == whole.seen
@@ -122,7 +141,7 @@ def test_lightning_wraps_no_sampler_around_the_shares_of_two_ranks(tmp_path: Pat
     made = corpus(tmp_path, 0)
 
     class TwoRanks:
-        current_epoch = 0
+        current_epoch, overfit_batches = 0, 0.0
 
         def __init__(self, rank: int) -> None:
             self.distributed_sampler_kwargs = {"num_replicas": 2, "rank": rank}
