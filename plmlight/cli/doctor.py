@@ -205,7 +205,7 @@ def thread_problems() -> list[tuple[str, str]]:
     from plmlight.runtime import allowed_threads
 
     asked, allowed = os.environ.get("OMP_NUM_THREADS", ""), allowed_threads()
-    if asked.isdigit() and int(asked) > allowed:
+    if asked.isdecimal() and int(asked) > allowed:
         return [(f"OMP_NUM_THREADS is {asked}, but only {allowed} may run here", f"export OMP_NUM_THREADS={allowed}")]
     return []
 

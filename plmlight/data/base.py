@@ -90,7 +90,7 @@ class TokenData(LightningDataModule):
             loader.load_state_dict(self._state)
         elif self._loader is not None and self.trainer is not None and self.trainer.current_epoch > 0:
             loader.load_state_dict(self._loader.state_dict())  # reload_dataloaders_every_n_epochs
-        loader.repeats = self.trainer is not None and self.trainer.overfit_batches > 0
+        loader.repeats = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         self._state, self._loader = None, loader
         return loader
 

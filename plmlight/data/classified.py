@@ -85,7 +85,12 @@ class ClassifiedData(LabelledData[LabelledExample]):
 
     def _some(self, examples: list[LabelledExample], files: Files) -> list[LabelledExample]:
         if not examples:
-            raise ValueError(f"{files}: there is no example{' left' if self.skipped else ''}")
+            left = (
+                f" left; the first of {len(self.skipped)} was refused: {': '.join(self.skipped[0])}"
+                if self.skipped
+                else ""
+            )
+            raise ValueError(f"{files}: there is no example{left}")
         return examples
 
     def _texts(self, example: LabelledExample) -> Iterable[str]:
@@ -127,8 +132,8 @@ class ClassifiedData(LabelledData[LabelledExample]):
             self.examples[stage] = known
         if self.problem == "single-label" and len(self.labels) < 2:
             raise ValueError(
-                f"{self._names['fit']}: all {len(self.examples['fit'])} examples have the label "
-                f"{self.labels[0]!r}: at least two classes are needed"
+                f"{self._names['fit']}: there is no other label than {self.labels[0]!r} "
+                f"({len(self.examples['fit'])} examples): at least two classes are needed"
             )
 
     def _check_classes(self) -> None:

@@ -6,20 +6,32 @@ import codecs
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import fsspec
 
 from plmlight.data.readers import lines, objects, read, table_rows
-from plmlight.data.sources import Kind, Source, open_dataset, resolve
+from plmlight.data.sources import Kind, Source, is_folder, open_dataset, resolve
 from plmlight.text import nearest
 
 Values = tuple[str, tuple[Any, ...]]
 """Where something stands, for messages, and what its fields hold: text, or what JSON and columns of a type can say."""
 
+Refuse = Callable[[str, str], None]
+"""Told where something stands that cannot be used, and why."""
+
 FileFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text"]
 _KINDS: dict[str, Kind] = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "parquet": "parquet", "text": "text"}
+
+
+def stop(where: str, why: str) -> None:
+    """Leaves nothing out.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{where}: {why}")
 
 
 def entries(
@@ -28,6 +40,7 @@ def entries(
     label: str | int | None,
     file_format: FileFormat = "auto",
     encoding: str = "utf-8",
+    refuse: Refuse = stop,
 ) -> Iterator[Values]:
     """Streams what some files hold.
 
@@ -44,6 +57,7 @@ def entries(
         label: that of the label; None where it is not read. Then a line of a text file is a text as a whole.
         file_format: what the files are, whatever their names say.
         encoding: of their text.
+        refuse: told of a line or row without all of the fields; where it returns, that is left out.
 
     Yields:
         Where it stands, the texts, and then the label.
@@ -56,27 +70,37 @@ def entries(
     except LookupError:
         raise ValueError(f"encoding {encoding!r} is not known: expected utf-8, latin-1, gb18030, ...") from None
     fields = [str(field) for field in (*texts, *(() if label is None else (label,)))]
-    numbered = [field.isdigit() for field in fields]
+    numbered = [field.isdecimal() for field in fields]
     if any(numbered) and not all(numbered):
         raise ValueError(f"fields {', '.join(fields)}: all by name, or all by the number of their column, from 1")
     for name in [files] if isinstance(files, str) else files:
         for source in resolve(name, _KINDS.get(file_format)):
             source = replace(source, encoding=encoding)
-            if source.kind in ("csv", "tsv") or (source.kind == "text" and numbered[0]):
-                yield from _table(source, fields, header=not numbered[0])
-            elif numbered[0]:
-                raise ValueError(f"{source.name}: has no columns by number, but fields by name: give their names")
-            elif source.kind != "text":
-                yield from _READERS[source.kind](source, fields)
-            elif len(texts) > 1:
-                raise ValueError(f"{source.name}: of a text file columns are given by number, from 1: TABs part them")
-            elif os.path.isdir(os.path.expanduser(name)) and (label is not None or len(_below(source, name)) > 1):
-                yield _file(source, name, labelled=label is not None)
+            if source.kind == "text" and not numbered[0]:
+                yield from _texts(source, name, len(texts), labelled=label is not None)
             else:
-                yield from _label_first(source, labelled=label is not None)
+                yield from _fielded(source, fields, numbered[0], refuse)
 
 
-def _table(source: Source, fields: Sequence[str], header: bool) -> Iterator[Values]:
+def _fielded(source: Source, fields: Sequence[str], numbered: bool, refuse: Refuse) -> Iterator[Values]:
+    if source.kind in ("csv", "tsv", "text"):
+        return _table(source, fields, not numbered, refuse)
+    if numbered:
+        raise ValueError(f"{source.name}: has no columns by number, but fields by name: give their names")
+    if source.kind == "jsonl":
+        return _jsonl(source, fields, refuse)
+    return (_parquet if source.kind == "parquet" else _dataset)(source, fields)
+
+
+def _texts(source: Source, name: str, count: int, labelled: bool) -> Iterator[Values]:
+    if count > 1:
+        raise ValueError(f"{source.name}: of a text file columns are given by number, from 1: TABs part them")
+    if is_folder(name) and (labelled or len(_below(source, name)) > 1):
+        return iter([_file(source, name, labelled)])
+    return _label_first(source, labelled)
+
+
+def _table(source: Source, fields: Sequence[str], header: bool, refuse: Refuse) -> Iterator[Values]:
     """Rows of columns: with quotes in CSV, parted by TABs alone elsewhere."""
     rows = table_rows(source)
     columns = [] if header else [int(field) - 1 for field in fields]
@@ -88,8 +112,9 @@ def _table(source: Source, fields: Sequence[str], header: bool) -> Iterator[Valu
             columns = [_column(row, field, where) for field in fields]
             continue
         if len(row) <= max(columns):
-            raise ValueError(f"{where}: has {len(row)} columns, expected {max(columns) + 1}")
-        yield where, tuple(row[column] for column in columns)
+            refuse(where, f"has {len(row)} columns, expected {max(columns) + 1}")
+        else:
+            yield where, tuple(row[column] for column in columns)
 
 
 def _column(header: Sequence[str], field: str, where: str) -> int:
@@ -98,12 +123,13 @@ def _column(header: Sequence[str], field: str, where: str) -> int:
     return list(header).index(field)
 
 
-def _jsonl(source: Source, fields: Sequence[str]) -> Iterator[Values]:
+def _jsonl(source: Source, fields: Sequence[str], refuse: Refuse) -> Iterator[Values]:
     for where, entry in objects(source, fields[0]):
-        for field in fields:
-            if field not in entry:
-                raise ValueError(f"{where}: there is no field {field!r}{nearest(field, map(str, entry))}")
-        yield where, tuple(entry[field] for field in fields)
+        missing = next((field for field in fields if field not in entry), None)
+        if missing is None:
+            yield where, tuple(entry[field] for field in fields)
+        else:
+            refuse(where, f"there is no field {missing!r}{nearest(missing, map(str, entry))}")
 
 
 def _parquet(source: Source, fields: Sequence[str]) -> Iterator[Values]:
@@ -147,13 +173,6 @@ def _named(value: Any, names: list[str] | None) -> Any:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
-_READERS: dict[str, Callable[[Source, Sequence[str]], Iterator[Values]]] = {
-    "jsonl": _jsonl,
-    "parquet": _parquet,
-    "dataset": _dataset,
-}
-
-
 def _label_first(source: Source, labelled: bool) -> Iterator[Values]:
     for number, line in enumerate(lines(source), 1):
         if not line.strip():
@@ -167,7 +186,8 @@ def _label_first(source: Source, labelled: bool) -> Iterator[Values]:
 
 
 def _below(source: Source, folder: str) -> tuple[str, ...]:
-    return Path(os.path.relpath(source.name, os.path.expanduser(folder))).parts
+    file, root = (fsspec.core.url_to_fs(os.path.expanduser(name))[1] for name in (source.name, folder))
+    return PurePosixPath(file).relative_to(PurePosixPath(root)).parts
 
 
 def _file(source: Source, folder: str, labelled: bool) -> Values:

@@ -118,7 +118,7 @@ class LabelReader:
         """
         found = []
         label = self.label if labelled else None
-        for where, values in entries(files, self.texts, label, self.file_format, self.encoding):
+        for where, values in entries(files, self.texts, label, self.file_format, self.encoding, self.refuse):
             try:
                 found.append(self._example(where, values, labelled))
             except ValueError as error:

@@ -312,7 +312,7 @@ def table_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
 
 def _table(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
     rows = table_rows(source)
-    if all(field.isdigit() and int(field) > 0 for field in fields):
+    if all(field.isdecimal() and int(field) > 0 for field in fields):
         columns = [int(field) - 1 for field in fields]
         expected = f"at least {max(columns) + 1}"
     else:

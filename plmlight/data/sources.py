@@ -104,6 +104,16 @@ def resolve(files: str | Sequence[str], kind: Kind | None = None) -> list[Source
     return [source for name in names for source in _resolve_one(name, kind)]
 
 
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder, here or remote.
+
+    Args:
+        name: see `resolve`.
+    """
+    system, path = fsspec.core.url_to_fs(os.path.expanduser(name))
+    return bool(system.isdir(path))
+
+
 def _resolve_one(name: str, kind: Kind | None) -> list[Source]:
     if name == "python-stdlib":
         return _standard_library()

@@ -12,13 +12,16 @@ import numpy as np
 
 from plmlight.data.base import Files
 from plmlight.data.readers import lines, objects
-from plmlight.data.sources import Source, named_kind, resolve
+from plmlight.data.sources import Source, compression, named_kind, resolve
 from plmlight.text import nearest
 from plmlight.text.tagging import Scheme, TagSpan, scheme_of, spans_of, tags_of
 from plmlight.text.word_rows import Unit, split_words
 
 DOCUMENT_START = "-DOCSTART-"
+UNIVERSAL = (".conllu", ".conllup")
+"""How names of files of Universal Dependencies end."""
 _BLANK = re.compile(r"[ \t]+")
+_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # what stands for several words, and words that were left out
 
 
 @dataclass(frozen=True)
@@ -129,15 +132,20 @@ def rewritten(example: TaggedExample, scheme: Scheme, given: Scheme | None = Non
 
 
 def _sentences(source: Source, word_column: int, tag_column: int | None) -> Iterator[TaggedExample]:
+    universal = source.name.removesuffix(compression(source.name)).lower().endswith(UNIVERSAL)
     held: list[tuple[str, str]] = []
-    number = 0
+    first = number = 0
     for number, line in enumerate(lines(source), 1):
-        cells = _BLANK.split(line.strip(" \t"))
+        if universal and (line.startswith("#") or _NO_WORD.match(line)):
+            continue
+        cells = line.split("\t") if universal else _BLANK.split(line.strip(" \t"))
         if cells == [""] or cells[0] == DOCUMENT_START:
             if held:
-                yield _sentence(source, number, held, tag_column is not None)
+                yield _sentence(source, first, number, held, tag_column is not None)
             held = []
             continue
+        if not held:
+            first = number
         try:
             held.append((cells[word_column], "" if tag_column is None else cells[tag_column]))
         except IndexError:
@@ -145,7 +153,7 @@ def _sentences(source: Source, word_column: int, tag_column: int | None) -> Iter
         if len(cells) < 2 and tag_column is not None:
             raise ValueError(_too_few(source, number, cells, word_column, tag_column))
     if held:
-        yield _sentence(source, number + 1, held, tag_column is not None)
+        yield _sentence(source, first, number + 1, held, tag_column is not None)
 
 
 def _too_few(source: Source, number: int, cells: list[str], word_column: int, tag_column: int | None) -> str:
@@ -156,9 +164,9 @@ def _too_few(source: Source, number: int, cells: list[str], word_column: int, ta
     )
 
 
-def _sentence(source: Source, after: int, held: list[tuple[str, str]], tagged: bool) -> TaggedExample:
+def _sentence(source: Source, line: int, after: int, held: list[tuple[str, str]], tagged: bool) -> TaggedExample:
     words, tags = zip(*held, strict=True)
-    return TaggedExample(source.name, after - len(held), words, tags if tagged else ())
+    return TaggedExample(source.name, line, words, tags if tagged else (), by_line=after - line == len(words))
 
 
 def _records(source: Source, scheme: Scheme, unit: Unit, tagged: bool) -> Iterator[TaggedExample]:

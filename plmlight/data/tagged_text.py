@@ -27,6 +27,8 @@ class TaggedText(LabelledData[TaggedExample]):
       is the word, which is counted.
     - any other name: CoNLL's columns, separated by blanks or tabs, a word a line, a blank line after a sentence;
       ``-DOCSTART-`` is left out. So is Chinese text with a character and its BMES tag a line.
+    - ``.conllu``: the same, separated by tabs (the word in column 1, its part of speech in 3), without comments, ranges
+      of words and empty nodes.
 
     Words that a tokenizer cuts have the tag at their first token. A sentence with more tokens than ``max_length``
     becomes several rows, which share words, and is scored as one.

@@ -99,7 +99,7 @@ def _rows(path: Path, columns: Columns) -> list[tuple[int, list[str]]]:
 
 def _places(path: Path, header: Sequence[str], columns: Columns) -> tuple[list[int], int]:
     """The places of the three columns, and how many rows the header takes."""
-    if all(name.isdigit() and int(name) > 0 for name in columns.names):
+    if all(name.isdecimal() and int(name) > 0 for name in columns.names):
         return [int(name) - 1 for name in columns.names], 0
     if columns == Columns() and len(header) == 3 and is_number(header[2]):
         return [0, 1, 2], 0

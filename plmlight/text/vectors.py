@@ -123,7 +123,7 @@ def vocabulary_tokenizer(words: Sequence[str]) -> Tokenizer:
 def _read_text(handle: IO[str], path: Path) -> Vectors:
     first = handle.readline().rstrip("\r\n")
     fields = first.split(" ")
-    header = len(fields) == 2 and all(field.isdigit() for field in fields)
+    header = len(fields) == 2 and all(field.isdecimal() for field in fields)
     count, width = (int(fields[0]), int(fields[1])) if header else (None, len(fields) - 1)
     if width < 1 or count == 0:
         raise ValueError(f"{path}:1: expected a word and its numbers, or the number of words and their dimension")

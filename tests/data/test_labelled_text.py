@@ -209,7 +209,14 @@ def test_a_folder_of_classes_may_be_named_from_here(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     unlabelled = LabelReader().read("by", labelled=False)
     assert sorted(example.text for example in unlabelled) == sorted(TEXTS)
-    for name in ("by", "./by", "by/", f"../{tmp_path.name}/by", str(tmp_path / "by" / ".." / "by")):
+    for name in (
+        "by",
+        "./by",
+        "by/",
+        f"../{tmp_path.name}/by",
+        str(tmp_path / "by" / ".." / "by"),
+        f"file://{tmp_path}/by",
+    ):
         found = LabelReader().read(name)
         assert {example.label for example in found} == {"pos", "neg"}
 
@@ -251,7 +258,7 @@ BAD: dict[str, tuple[str, str, dict[str, Any], str]] = {
         {"labels": ["neg", "pos"]},
         r"x\.csv:3: the label 2 is not known: expected a number from 0 to 1, or a name",
     ),
-    "one class": ("x.csv", "text,label\ngood,pos\nbad,pos\n", {}, r"all 2 examples have the label 'pos': at least two"),
+    "one class": ("x.csv", "text,label\ngood,pos\nbad,pos\n", {}, r"there is no other label than 'pos' \(2 examples\): at least two"),
     "no number": (
         "x.csv",
         "text,label\ngood,high\n",
@@ -320,6 +327,32 @@ def test_what_is_left_out_is_listed(tmp_path: Path) -> None:
     entries = [json.loads(line) for line in listed.read_text().splitlines()]
     assert [entry["where"].rpartition(":")[2] for entry in entries] == ["3", "5"]
     assert entries[0]["why"] == "the text is empty"
+
+
+def test_rows_without_a_field_are_left_out_too(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(
+        '{"text": "good", "label": "pos"}\n{"text": "so"}\n{"text": "bad", "label": "neg"}'
+    )
+    (tmp_path / "x.csv").write_text("text,label\ngood,pos\nso\nbad,neg\n")
+    for name, line, why in (
+        ("x.jsonl", "2", "there is no field 'label'"),
+        ("x.csv", "3", "has 1 columns, expected 2"),
+    ):
+        found = data(str(tmp_path / name), tmp_path, on_error="skip")
+        assert [example.text for example in found.examples["fit"]] == ["good", "bad"]
+        ((where, told),) = found.skipped
+        assert where == f"{tmp_path}/{name}:{line}"
+        assert told.startswith(why)
+        with pytest.raises(ValueError, match=f"{name}:{line}: {why}"):
+            data(str(tmp_path / name), tmp_path)
+    with pytest.raises(ValueError, match=r"no example left; the first of 3 .*x.jsonl:1: there is no field 'labels'"):
+        data(str(tmp_path / "x.jsonl"), tmp_path, label_field="labels", on_error="skip")
+
+
+def test_a_column_has_a_number_of_digits(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label\ngood,pos\nbad,neg\n")
+    with pytest.raises(ValueError, match="there is no column '²'"):
+        data(str(tmp_path / "x.csv"), tmp_path, label_field="²")
 
 
 def test_examples_can_be_read_by_themselves(tmp_path: Path) -> None:

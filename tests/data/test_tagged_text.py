@@ -43,6 +43,17 @@ def test_another_column_is_read(tmp_path: Path) -> None:
     assert found.scheme == "none"
 
 
+def test_universal_dependencies_are_read(tmp_path: Path) -> None:
+    rows = ["# sent_id = 1", "# text = Vámonos a Nueva York", "1-2\tVámonos\t_", "1\tVamos\tVERB", "2\tnos\tPRON"]
+    rows += ["3\ta\tADP", "4\tNueva York\tPROPN", "4.1\tleft\t_", "", "# sent_id = 2", "1\t#\tSYM", "2\tb\tNOUN", ""]
+    found = data(tmp_path, "\n".join(rows), "train.conllu", word_column=1, tag_column=2)
+    first, second = found.examples["fit"]
+    assert (first.words, first.tags) == (("Vamos", "nos", "a", "Nueva York"), ("VERB", "PRON", "ADP", "PROPN"))
+    assert first.where(2) == f"{tmp_path}/train.conllu:4"  # lines between words do not count
+    assert (second.words, second.tags) == (("#", "b"), ("SYM", "NOUN"))
+    assert second.where(1) == f"{tmp_path}/train.conllu:12"
+
+
 def test_characters_with_tags_are_read(tmp_path: Path) -> None:
     found = data(tmp_path, BMES, "train.char.bmes")
     assert [example.tags for example in found.examples["fit"]] == [("B-NAME", "E-NAME", "O"), ("S-NAME", "O")]
