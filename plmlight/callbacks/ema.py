@@ -55,8 +55,10 @@ class ExponentialMovingAverage(pl.Callback):
         self._step = trainer.global_step
         seen = self._step // self.every_n_steps
         decay = min(self.decay, (1 + seen) / (10 + seen))
+        both = zip(self._average, pl_module.parameters(), strict=True)
+        moved = [(average, p.detach()) for average, p in both if p.requires_grad]  # what is frozen is its own average
         with torch.no_grad():
-            torch._foreach_lerp_(self._average, [p.detach() for p in pl_module.parameters()], 1 - decay)
+            torch._foreach_lerp_([average for average, _ in moved], [p for _, p in moved], 1 - decay)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Puts the average in place, where training has not left it there."""

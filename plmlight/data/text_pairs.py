@@ -47,7 +47,7 @@ class TextPairs(LabelledData[TextsExample]):
         folds: cut ``files`` into so many parts, of which ``fold`` is held out, in place of ``validation_fraction``.
         fold: which one, from 0.
         test_files: to test on.
-        predict_files: to predict on.
+        predict_files: to predict on; scores may be missing.
         max_length: tokens of a text at most, special ones included; longer ones are cut. From the command line it is
             the network's.
         batch_size: examples in a batch on each device, where ``max_tokens`` is None.
@@ -83,12 +83,12 @@ class TextPairs(LabelledData[TextsExample]):
         num_workers: int = 0,
         cache_folder: str | None = None,
     ) -> None:
-        names = {"fit": files, "validate": validation_files, "test": test_files, "predict": predict_files}
+        names = {"fit": files, "validate": validation_files, "test": test_files}
         super().__init__(
             names, validation_fraction, folds, fold, max_length, batch_size, max_tokens, seed, num_workers, cache_folder
         )
         self.text_fields = text_fields if text_fields is not None else ["sentence1", "sentence2"]
-        self.score_field, self.score_range = score_field, score_range
+        self.score_field, self.score_range, self._to_predict = score_field, score_range, predict_files
         if not self.text_fields:
             raise ValueError("text_fields is empty: expected the names of one column, or of several")
         if score_field is not None and len(self.text_fields) != 2:
@@ -101,21 +101,28 @@ class TextPairs(LabelledData[TextsExample]):
 
     def _examples(self, files: Files) -> list[TextsExample]:
         scored = [] if self.score_field is None else [self.score_field]
-        examples = [
+        examples = self._read(files, scored)
+        if scored and len(examples) > 1 and len({example.score for example in examples}) == 1:
+            raise ValueError(f"{examples[0].where}: this and all other scores are equal: at least two are needed")
+        return examples
+
+    def _settle(self) -> None:
+        if self._to_predict:
+            self.examples["predict"] = self._read(self._to_predict, [])
+
+    def _read(self, files: Files, scored: Sequence[str]) -> list[TextsExample]:
+        return [
             self._example(where, found)
             for source in resolve(files)
             for where, found in records(source, [*self.text_fields, *scored], scored)
         ]
-        if scored and len(examples) > 1 and len({example.score for example in examples}) == 1:
-            raise ValueError(f"{examples[0].where}: this and all other scores are equal: at least two are needed")
-        return examples
 
     def _example(self, where: str, found: Sequence[str]) -> TextsExample:
         texts = tuple(found[: len(self.text_fields)])
         for field, text in zip(self.text_fields, texts, strict=True):
             if not text.strip():
                 raise ValueError(f"{where}: the text {field!r} is empty")
-        return TextsExample(where, texts, None if self.score_field is None else self._score(where, found[-1]))
+        return TextsExample(where, texts, self._score(where, found[-1]) if len(found) > len(texts) else None)
 
     def _score(self, where: str, text: str) -> float:
         try:

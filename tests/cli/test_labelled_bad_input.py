@@ -88,7 +88,12 @@ TEXTS: dict[str, tuple[str, Any, list[str], str]] = {
         ["--data.labels=[news,sport,weather]"],
         "train.jsonl: the class 'weather' has no example to train on",
     ),
-    "one class": ("train.jsonl", texts("news", "news"), [], "train.jsonl: there is no other label than 'news' (2 examples)"),
+    "one class": (
+        "train.jsonl",
+        texts("news", "news"),
+        [],
+        "train.jsonl: there is no other label than 'news' (2 examples)",
+    ),
     "too few columns": ("train.tsv", "text\tlabel\na\tx\nb\n", [], "train.tsv:3: has 1 columns, expected 2"),
     "a quote that is never closed": (
         "train.csv",
@@ -128,7 +133,12 @@ PAIRS: dict[str, tuple[str, Any, list[str], str]] = {
         [*("--data.first_field=1", "--data.second_field=2", "--data.label_field=3"), "--model.problem=Regression"],
         "train.csv:2: the label 'high' is no number",
     ),
-    "one class": ("train.csv", "sentence1,sentence2,label\na,b,1\nc,d,1\n", [], "there is no other label than '1' (2 examples)"),
+    "one class": (
+        "train.csv",
+        "sentence1,sentence2,label\na,b,1\nc,d,1\n",
+        [],
+        "there is no other label than '1' (2 examples)",
+    ),
 }
 
 

@@ -258,7 +258,12 @@ BAD: dict[str, tuple[str, str, dict[str, Any], str]] = {
         {"labels": ["neg", "pos"]},
         r"x\.csv:3: the label 2 is not known: expected a number from 0 to 1, or a name",
     ),
-    "one class": ("x.csv", "text,label\ngood,pos\nbad,pos\n", {}, r"there is no other label than 'pos' \(2 examples\): at least two"),
+    "one class": (
+        "x.csv",
+        "text,label\ngood,pos\nbad,pos\n",
+        {},
+        r"there is no other label than 'pos' \(2 examples\): at least two",
+    ),
     "no number": (
         "x.csv",
         "text,label\ngood,high\n",

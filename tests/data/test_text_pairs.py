@@ -143,3 +143,14 @@ def test_bad_input_is_told_in_one_line(rows: list[str], arguments: dict[str, Any
     with pytest.raises(ValueError, match=message) as told:
         data("x.csv", **arguments)
     assert "\n" not in str(told.value)
+
+
+def test_what_is_predicted_on_needs_no_scores() -> None:
+    scored("x.csv", ["sentence1,sentence2,score", "a,b,1", "b,c,2"])
+    scored("y.csv", ["sentence1,sentence2", "a,c", "c,b"])
+    found = data("x.csv", score_field="score", predict_files="y.csv")
+    assert [(example.texts, example.score) for example in found.examples["predict"]] == [
+        (("a", "c"), None),
+        (("c", "b"), None),
+    ]
+    assert [example.score for example in found.examples["fit"]] == [1.0, 2.0]
