@@ -46,8 +46,14 @@ class Checkpoints(ModelCheckpoint):
             every_n_train_steps=every_n_steps,
             enable_version_counter=False,
         )
+        self._key = super().state_key  # as ``monitor`` may go
         self._cut = False  # the run ends within an epoch
         self._waits = False  # for the step to which the batches before a validation belong
+
+    @property
+    def state_key(self) -> str:
+        """What the state is found by when a run goes on: the settings that were given."""
+        return self._key
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Settles the folder, under its one name: by another one Lightning takes it for another folder."""

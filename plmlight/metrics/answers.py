@@ -16,8 +16,10 @@ AnswerMetric = Literal["squad", "cmrc"]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_CMRC_SIGNS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》…·、「」（）－～『』")
-_CMRC_PIECES = re.compile(r"[\u4e00-\u9fa5]|[^\W\u4e00-\u9fa5]+|[^\w\s]")
+_CMRC_SIGNS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
+_CMRC_PIECES = re.compile(
+    r"[\u4e00-\u9fa5]|[^\W\u4e00-\u9fa5]+(?:(?:\.|,(?=\d))[^\W\u4e00-\u9fa5]+)*|…+|[^\w\s]"
+)  # 1,000.5 is one
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,13 @@ class TokenClassification(LabelledTask):
         return found | ({"sentence_words": batch["sentence_words"]} if "sentence_words" in batch else {})
 
     def score(self, found: Found) -> dict[str, float]:
-        """In a scheme ``f1``, ``precision`` and ``recall`` of spans, of all and of each kind; ``accuracy`` of words."""
+        """In a scheme ``f1``, ``precision`` and ``recall`` of spans, of all and of each kind; ``accuracy`` of words.
+
+        Nothing where no sentence was read as a whole.
+        """
         found = _whole(found)
+        if not len(found["tags"]):
+            return {}
         tags, gold = (self._sentences(found, name) for name in ("tags", "gold"))
         accuracy = {"accuracy": tag_accuracy(gold, tags)}
         spans = self.count_spans(gold, tags)

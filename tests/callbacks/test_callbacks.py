@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,11 @@ class Weights(pl.Callback):
         self.validated = [p.detach().clone() for p in pl_module.parameters()]
 
 
-def test_average_equals_its_formula_and_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_average_equals_its_formula_and_is_what_is_validated_and_kept(tmp_path: Path, frozen: int) -> None:
     task, weights = small(), Weights()
+    for parameter in list(task.parameters())[:frozen]:
+        parameter.requires_grad_(False)
     average = [p.detach().clone() for p in task.parameters()]
     run = trainer(tmp_path, 8, weights, ExponentialMovingAverage(0.5), Checkpoints(), num_sanity_val_steps=0)
     run.fit(task, loader(), loader())
@@ -197,6 +201,16 @@ def test_the_peak_is_not_that_of_a_core_that_is_taken_for_a_moment(monkeypatch: 
 def test_checkpoints_without_validation_keep_the_last(tmp_path: Path) -> None:
     trainer(tmp_path, 8, Checkpoints()).fit(small(), loader())
     assert sorted(os.listdir(tmp_path)) == ["last.ckpt"]
+
+
+def test_a_run_without_validation_goes_on_with_the_state_of_its_checkpoints(tmp_path: Path) -> None:
+    trainer(tmp_path, 3, Checkpoints(), limit_val_batches=0).fit(small(), loader(), loader())
+    again = trainer(tmp_path, 5, Checkpoints(), limit_val_batches=0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        again.fit(small(), loader(), loader(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert not [each for each in told if "Be aware" in str(each.message)]
+    assert again.global_step == 5
 
 
 def test_a_run_shorter_than_its_first_validation_keeps_the_last(tmp_path: Path) -> None:

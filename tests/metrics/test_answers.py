@@ -45,6 +45,10 @@ def test_squad_with_questions_that_have_no_answer() -> None:
         ("红梦", "红楼梦", 0.0, 2 * 1 / 5),  # the longest part in common, not all characters
         ("Windows 95系统", "windows 95", 0.0, 2 * 2 / 6),
         ("天", "地", 0.0, 0.0),
+        ("1,000.5元", "1,000.5", 0.0, 2 * 1 / 3),  # a number is one piece
+        ("3.5.", "3.5", 0.0, 2 * 1 / 3),
+        ("a,b", "a", 0.0, 2 * 1 / 4),
+        ("红楼……", "红楼", 0.0, 2 * 2 / 5),  # an ellipsis is no sign that is left out
     ],
 )
 def test_cmrc(prediction: str, answer: str, exact: float, f1: float) -> None:
