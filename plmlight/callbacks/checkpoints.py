@@ -68,6 +68,13 @@ class Checkpoints(ModelCheckpoint):
             self.monitor, self.save_top_k = None, 0
         super().on_train_start(trainer, pl_module)
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Lets what is logged have the step's number, which Lightning guesses in a run that goes on."""
+        if pl_module.automatic_optimization:
+            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -1,4 +1,5 @@
 import copy
+import csv
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
@@ -201,6 +203,26 @@ def test_the_peak_is_not_that_of_a_core_that_is_taken_for_a_moment(monkeypatch: 
 def test_checkpoints_without_validation_keep_the_last(tmp_path: Path) -> None:
     trainer(tmp_path, 8, Checkpoints()).fit(small(), loader())
     assert sorted(os.listdir(tmp_path)) == ["last.ckpt"]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+@pytest.mark.parametrize("first", [5, 8, 10])  # within an epoch of 8, at its end, within the next
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_run_that_goes_on_logs_the_steps_of_one_that_was_not_interrupted(
+    tmp_path: Path, first: int, validates: bool
+) -> None:
+    def steps(name: str, until: int, **how: Any) -> list[str]:
+        run = trainer(tmp_path / name, until, Checkpoints(), num_sanity_val_steps=0)
+        logs = CSVLogger(tmp_path / "logs")
+        run.logger = logs
+        run.fit(small(), loader(), loader() if validates else None, weights_only=True, **how)
+        with (Path(logs.log_dir) / "metrics.csv").open() as handle:
+            return [row["step"] for row in csv.DictReader(handle)]
+
+    whole = steps("whole", 12)
+    before = steps("parts", first)
+    after = steps("parts", 12, ckpt_path=tmp_path / "parts" / "last.ckpt")
+    assert list(map(int, dict.fromkeys(before + after))) == list(map(int, dict.fromkeys(whole)))
 
 
 def test_a_run_without_validation_goes_on_with_the_state_of_its_checkpoints(tmp_path: Path) -> None:
