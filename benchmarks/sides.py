@@ -89,9 +89,9 @@ def rate(noted: list[tuple[float, int]], skipped: int) -> float:
 def take_turns(
     script: str, sides: list[str], words: list[str], threads: int, rounds: int, unit: str = "tokens/s"
 ) -> None:
-    """Runs ``script --side SIDE WORDS``, whose last word is a number of units, and prints the ratios of plmlight.
+    """Runs ``script --side SIDE WORDS``, whose last word is a number of units; prints what each said, and ratios.
 
-    A ratio is the median over the rounds of the ratio within a round.
+    A ratio of plmlight is the median over the rounds of the ratio within a round.
     """
     rates: dict[str, list[float]] = {side: [] for side in sides}
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
@@ -101,6 +101,7 @@ def take_turns(
             done = subprocess.run(command, cwd=Path(script).parent, env=environment, capture_output=True, text=True)
             if done.returncode != 0:
                 raise SystemExit(f"{side} failed:\n{done.stderr}")
+            print(f"{side}: {done.stdout.splitlines()[-1]}", flush=True)
             turns.append(float(done.stdout.split()[-1]))
     for side, turns in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(rates["plmlight"], turns, strict=True)]
