@@ -74,10 +74,12 @@ def entries(
     if any(numbered) and not all(numbered):
         raise ValueError(f"fields {', '.join(fields)}: all by name, or all by the number of their column, from 1")
     for name in [files] if isinstance(files, str) else files:
-        for source in resolve(name, _KINDS.get(file_format)):
+        sources = resolve(name, _KINDS.get(file_format))
+        folder = name if any(source.kind == "text" for source in sources) and is_folder(name) else None
+        for source in sources:
             source = replace(source, encoding=encoding)
             if source.kind == "text" and not numbered[0]:
-                yield from _texts(source, name, len(texts), labelled=label is not None)
+                yield from _texts(source, folder, len(texts), labelled=label is not None)
             else:
                 yield from _fielded(source, fields, numbered[0], refuse)
 
@@ -92,11 +94,11 @@ def _fielded(source: Source, fields: Sequence[str], numbered: bool, refuse: Refu
     return (_parquet if source.kind == "parquet" else _dataset)(source, fields)
 
 
-def _texts(source: Source, name: str, count: int, labelled: bool) -> Iterator[Values]:
+def _texts(source: Source, folder: str | None, count: int, labelled: bool) -> Iterator[Values]:
     if count > 1:
         raise ValueError(f"{source.name}: of a text file columns are given by number, from 1: TABs part them")
-    if is_folder(name) and (labelled or len(_below(source, name)) > 1):
-        return iter([_file(source, name, labelled)])
+    if folder is not None and (labelled or len(_below(source, folder)) > 1):
+        return iter([_file(source, folder, labelled)])
     return _label_first(source, labelled)
 
 
