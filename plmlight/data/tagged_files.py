@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from plmlight.data.base import Files
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, compression, named_kind, resolve
 from plmlight.text import nearest
-from plmlight.text.tagging import Scheme, TagSpan, scheme_of, spans_of, tags_of
+from plmlight.text.tagging import Scheme, TagSpan, marks_neighbours, scheme_of, spans_of, tags_of
 from plmlight.text.word_rows import Unit, split_words
 
 DOCUMENT_START = "-DOCSTART-"
@@ -129,6 +129,23 @@ def rewritten(example: TaggedExample, scheme: Scheme, given: Scheme | None = Non
     spans = spans_of(example.tags, scheme_of(example.tags) if given is None else given)
     tags = tags_of(spans, len(example.words), scheme)
     return replace(example, tags=tuple(tags))
+
+
+def with_beginnings(examples: list[TaggedExample], labels: Collection[str] | None) -> list[TaggedExample]:
+    """Sentences in BIO whose tags are IOB1 or IO: see `plmlight.text.tagging.marks_neighbours`.
+
+    Args:
+        examples: the sentences.
+        labels: the tags that there may be; None for any.
+
+    Returns:
+        The same list where the tags are others, or ``labels`` lack a tag that would be needed.
+    """
+    if not marks_neighbours(example.tags for example in examples):
+        return examples
+    written = [rewritten(example, "BIO") for example in examples]
+    needed = {tag for example in written for tag in example.tags}
+    return written if labels is None or needed <= set(labels) else examples
 
 
 def _sentences(source: Source, word_column: int, tag_column: int | None) -> Iterator[TaggedExample]:

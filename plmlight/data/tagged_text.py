@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
-from plmlight.data.tagged_files import TaggedExample, check_tags, read_tagged
+from plmlight.data.tagged_files import TaggedExample, check_tags, read_tagged, with_beginnings
 from plmlight.text import TokenizerKind
 from plmlight.text.tagging import OUTSIDE, Scheme, parted, scheme_of, transitions
 from plmlight.text.word_rows import Unit, WordReader, join_words
@@ -40,9 +41,10 @@ class TaggedText(LabelledData[TaggedExample]):
         labels: the names of the tags, in order; by default those of ``files``, and in a scheme such as BIO each of its
             letters with each kind, sorted.
         scheme: write spans so (BIO, BIOES or BMES), whatever scheme the files have; None leaves tags as they are, and
-            writes the spans of texts in BIO.
+            writes the spans of texts in BIO. Tags that say B only between neighbours of a kind, or never (IOB1, as in
+            CoNLL 2003, and IO), are written in BIO too, unless ``labels`` lack the B of a kind.
         invalid: what to do with a tag that may not follow the one before it, as I-PER after O: ``count`` them (in
-            ``invalid_transitions``), or ``error``.
+            ``invalid_transitions``) and say how many there are, or ``error``.
         unit: what has a tag in a text that is tagged later: a ``word`` or a ``character``; by default characters where
             none of ``files`` has a longer word.
         tokenizer: a tokenizer.json or a folder with one; that of a network that was trained before, where it is named.
@@ -122,6 +124,7 @@ class TaggedText(LabelledData[TaggedExample]):
         return example.tags
 
     def _settle(self) -> None:
+        self.examples = {stage: self._mark_beginnings(stage, found) for stage, found in self.examples.items()}
         training = self.examples["fit"]
         if self._given is None and not training:
             raise self._no_text("fit", ", or labels where there is nothing to train")
@@ -136,32 +139,43 @@ class TaggedText(LabelledData[TaggedExample]):
         for stage, examples in self.examples.items():
             self.cut_words[stage] = sum(example.cut for example in examples)
             check_tags(examples, self.labels)
-            self.invalid_transitions[stage] = self._check_transitions(examples)
+            self.invalid_transitions[stage] = self._check_transitions(stage, examples)
         if self._untagged is not None:
             self.examples["predict"] = read_tagged(self._untagged, *self._columns, unit=self.unit, tagged=False)
 
-    def _check_transitions(self, examples: Sequence[TaggedExample]) -> int:
+    def _mark_beginnings(self, stage: str, examples: list[TaggedExample]) -> list[TaggedExample]:
+        """Writes IOB1 and IO in BIO, and says so."""
+        written = with_beginnings(examples, self._given)
+        if written is not examples:
+            rank_zero_info(
+                f"{self._names[stage] or self._names['fit']}: spans begin with I, and with B where one of their kind "
+                "is before them (IOB1): they are read as BIO"
+            )
+        return written
+
+    def _check_transitions(self, stage: str, examples: Sequence[TaggedExample]) -> int:
         """How many tags may not follow the one before them, or begin or end a sentence."""
         allowed = transitions(self.labels, self.scheme)
         numbers = {label: number for number, label in enumerate(self.labels)}
-        found = 0
+        faults = []
         for example in examples:
             tags = [numbers[tag] for tag in example.tags]
-            wrong = [0] if not allowed.start[tags[0]] else []
-            wrong += [place + 1 for place, pair in enumerate(pairwise(tags)) if not allowed.pairs[pair]]
-            if self._invalid == "error" and wrong:
-                before = f"after {example.tags[wrong[0] - 1]}" if wrong[0] else "at the beginning of a sentence"
-                raise ValueError(
-                    f"{example.where(wrong[0])}: {example.tags[wrong[0]]} may not stand {before} in the scheme "
-                    f"{self.scheme}; give scheme to write the spans anew"
-                )
-            if self._invalid == "error" and not allowed.end[tags[-1]]:
-                raise ValueError(
-                    f"{example.where(len(tags) - 1)}: {example.tags[-1]} may not end a sentence in the scheme "
-                    f"{self.scheme}; give scheme to write the spans anew"
-                )
-            found += len(wrong) + (not allowed.end[tags[-1]])
-        return found
+            if not allowed.start[tags[0]]:
+                faults.append(f"{example.where()}: {example.tags[0]} may not stand at the beginning of a sentence")
+            for place, pair in enumerate(pairwise(tags), 1):
+                if not allowed.pairs[pair]:
+                    before, after = example.tags[place - 1 : place + 1]
+                    faults.append(f"{example.where(place)}: {after} may not stand after {before}")
+            if not allowed.end[tags[-1]]:
+                faults.append(f"{example.where(len(tags) - 1)}: {example.tags[-1]} may not end a sentence")
+        if faults and self._invalid == "error":
+            raise ValueError(f"{faults[0]} in the scheme {self.scheme}; give scheme to write the spans anew")
+        if faults:
+            rank_zero_info(
+                f"{faults[0]} in the scheme {self.scheme}; to {stage} on there are {len(faults):,} such tags, none of "
+                "which a constrained tagger gives: give scheme to write the spans anew"
+            )
+        return len(faults)
 
     def _check_kinds(self) -> None:
         """Refuses to train where a tag has no example; of a scheme, where its kind has none."""

@@ -20,7 +20,7 @@ from plmlight.data.labelled_examples import LabelReader, known_label
 from plmlight.data.propositions import read_roles
 from plmlight.data.relation_data import read_relations
 from plmlight.data.squad_data import read_questions
-from plmlight.data.tagged_files import read_tagged, rewritten
+from plmlight.data.tagged_files import read_tagged, rewritten, with_beginnings
 from plmlight.decoding import Record, TextAnalyser
 from plmlight.decoding.analysis import located
 from plmlight.evaluation.measurement import Advance, Measurement, ratio
@@ -182,7 +182,9 @@ def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any])
         for place, tag in enumerate(example.tags):
             if tag not in labels and not (spans and parted(tag)[1] in kinds):
                 raise ValueError(f"{example.where(place)}: the model knows no tag {tag!r}{nearest(tag, labels)}")
-    return [rewritten(example, scheme, given) for example in found] if spans and given != scheme else found
+    if spans and given != scheme:
+        return [rewritten(example, scheme, given) for example in found]
+    return with_beginnings(found, labels)
 
 
 def _tags(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:

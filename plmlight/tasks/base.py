@@ -22,7 +22,7 @@ from plmlight.optim import AdamW, OptimizerFactory, Schedule, WarmupCosine
 from plmlight.tasks.checkpoint import ARGUMENTS, ORIGIN, TASK, TOKENIZER, task_from_checkpoint
 from plmlight.tasks.sharding import shard
 from plmlight.tasks.step_seed import seed_step
-from plmlight.tasks.weighting import TokenWeighting
+from plmlight.tasks.weighting import TokenWeighting, divisor
 
 
 class Task(Configured, pl.LightningModule):
@@ -193,7 +193,7 @@ class Task(Configured, pl.LightningModule):
             self._weighting.add(count)
             return total
         self._weighting.add(torch.ones((), device=self.device))  # an epoch's last step may have fewer micro-batches
-        return cast(Tensor, sum(total / count.clamp_min(1.0) for total, count in parts.values()))
+        return cast(Tensor, sum(total / divisor(count) for total, count in parts.values()))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Makes the gradients those of the mean over the step's tokens, or micro-batches, and logs the loss at times.

@@ -107,7 +107,7 @@ class ScoredTask(Task):
     def summarise(self, sums: dict[str, float]) -> dict[str, float]:
         """The mean ``loss``: of several parts their sum, and each by its name."""
         names = [name for name in sums if f"{name}_count" in sums]
-        means = {name: sums[name] / max(sums[f"{name}_count"], 1.0) for name in names}
+        means = {name: sums[name] / (sums[f"{name}_count"] or 1.0) for name in names}
         return means if "loss" in means else {"loss": sum(means.values()), **means}
 
     def setup(self, stage: str) -> None:

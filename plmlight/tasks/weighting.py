@@ -37,11 +37,16 @@ class TokenWeighting:
         """
         if self._count is None:
             return
-        factor = undo / all_reduce_sum(self._count.clone(), group).clamp_min(1.0)
+        factor = undo / divisor(all_reduce_sum(self._count.clone(), group))
         self._count = None
         gradients = [_local(p.grad) for p in parameters if p.grad is not None]
         if gradients:
             torch._foreach_mul_(gradients, factor)
+
+
+def divisor(count: Tensor) -> Tensor:
+    """What a sum is divided by to have its mean: the count, which weights may make smaller than 1; 1 of nothing."""
+    return torch.where(count > 0, count, 1.0)
 
 
 def _local(gradient: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -52,6 +53,29 @@ def scheme_of(labels: Iterable[str]) -> Scheme:
     if "M" in letters:
         return "BMES"
     return "BIOES" if letters & set("ELSU") else "BIO"
+
+
+def marks_neighbours(sentences: Iterable[Sequence[str]]) -> bool:
+    """Whether B stands only where a span follows another of its kind, and I begins all others.
+
+    So wrote Ramshaw and Marcus (1995) first, and CoNLL 2003 (IOB1); without any B it is IO. `spans_of` reads such tags
+    unless it is strict.
+
+    Args:
+        sentences: their tags.
+
+    Returns:
+        False where no span shows it, and where tags have other letters.
+    """
+    first = False
+    for tags in sentences:
+        for before, after in pairwise([OUTSIDE, *tags]):
+            letter, kind = parted(after)
+            follows = parted(before) in (("B", kind), ("I", kind))
+            if after[0] not in "BIO" or (letter == "B" and not follows):
+                return False
+            first = first or (letter == "I" and not follows)
+    return first
 
 
 def parted(tag: str) -> tuple[str, str]:
@@ -134,7 +158,7 @@ def transitions(labels: Sequence[str], scheme: Scheme) -> Transitions:
     """Which tags a scheme lets follow each other.
 
     Args:
-        labels: the tags, in order.
+        labels: the tags, in order. A kind without B begins with I.
         scheme: theirs; ``none`` allows everything.
 
     Returns:
@@ -144,12 +168,13 @@ def transitions(labels: Sequence[str], scheme: Scheme) -> Transitions:
     if scheme == "none":
         return Transitions(np.ones(size, np.bool_), np.ones((size, size), np.bool_), np.ones(size, np.bool_))
     parts = [(OUTSIDE, ""), *(parted(label) for label in labels)]
-    follows = np.array([[_may_follow(one, other, scheme) for other in parts] for one in parts])
+    begun = {kind for letter, kind in parts if letter == "B"}
+    follows = np.array([[_may_follow(one, other, scheme, begun) for other in parts] for one in parts])
     return Transitions(follows[0, 1:], follows[1:, 1:], follows[1:, 0])
 
 
-def _may_follow(before: tuple[str, str], after: tuple[str, str], scheme: Scheme) -> bool:
-    goes_on = before[0] in "BI" and after[0] in "IE" and before[1] == after[1]
-    if after[0] in "IE":
-        return goes_on
+def _may_follow(before: tuple[str, str], after: tuple[str, str], scheme: Scheme, begun: set[str]) -> bool:
+    """Whether a tag may; ``begun`` are the kinds that have a B."""
+    if after[0] in "IE" and after[1] in begun:
+        return before[0] in "BI" and before[1] == after[1]
     return scheme == "BIO" or before[0] not in "BI"

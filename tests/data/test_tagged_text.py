@@ -1,6 +1,7 @@
 """Sentences with tags: what files say, what becomes of it, and what is wrong with them."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,48 @@ def test_spans_are_written_in_another_scheme(tmp_path: Path, scheme: Any, expect
     assert found.examples["fit"][1].tags == ("S-LOC",)
 
 
-def test_transitions_that_the_scheme_does_not_know_are_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a I-X\nb O\nc I-X\nd I-X\n\ne I-Y\nf I-X\n", "B-X O B-X I-X B-Y B-X"),  # IO
+        ("a I-X\nb B-X\nc I-X\nd B-X\n\ne O\nf I-X\n", "B-X B-X I-X B-X O B-X"),  # IOB1
+    ],
+)
+def test_tags_without_beginnings_are_read_as_bio(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, expected: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    found = data(tmp_path, text, validation_files=str(tmp_path / "train.txt"), invalid="error")
+    for stage in ("fit", "validate"):
+        assert " ".join(tag for example in found.examples[stage] for tag in example.tags) == expected
+    assert "train.txt: spans begin with I, and with B where one of their kind is before them" in caplog.text
+    caplog.clear()
+    tags = [{"tokens": words, "tags": tags} for words, tags in [(["a", "b"], ["B-X", "I-X"]), (["c"], ["O"])]]
+    assert data(tmp_path, records(*tags), "b.jsonl").examples["fit"][0].tags == ("B-X", "I-X")
+    assert "begin with I" not in caplog.text
+
+
+def test_labels_without_beginnings_are_kept(tmp_path: Path) -> None:
+    found = data(tmp_path, "a I-X\nb O\nc I-X\n", labels=["I-X", "O"])
+    assert found.examples["fit"][0].tags == ("I-X", "O", "I-X")
+    assert found.invalid_transitions == {"fit": 0}
+
+
+def test_transitions_that_the_scheme_does_not_know_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     text = "a I-X\nb O\nc I-X\n\nd B-X\ne I-X\n"
     assert data(tmp_path, text).invalid_transitions == {"fit": 2}
+    said = "train.txt:1: I-X may not stand at the beginning of a sentence in the scheme BIO; to fit on there are 2 such"
+    assert said in caplog.text
     assert data(tmp_path, text, scheme="BIO").invalid_transitions == {"fit": 0}
     with pytest.raises(
         ValueError, match=r"train.txt:1: I-X may not stand at the beginning of a sentence in the scheme"
     ):
         data(tmp_path, text, invalid="error")
     with pytest.raises(ValueError, match=r"train.txt:4: I-X may not stand after O"):
-        data(tmp_path, "x O\n\nb B-X\nc O\nd I-X\n".replace("b B-X\nc O", "c O"), invalid="error")
+        data(tmp_path, "x B-X\n\nc O\nd I-X\n", invalid="error")
     with pytest.raises(ValueError, match=r"train.txt:2: M-X may not end a sentence in the scheme BMES"):
         data(tmp_path, "a B-X\nb M-X\n\nc S-X\n", invalid="error")
 

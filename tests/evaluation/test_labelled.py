@@ -204,6 +204,16 @@ def test_tags_that_the_model_knows_are_still_written_in_its_scheme(tmp_path: Pat
     assert used["texts"][0]["gold"] == ["B-PER", "E-PER", "O", "S-LOC"]
 
 
+def test_tags_without_beginnings_are_measured_as_bio(tmp_path: Path) -> None:
+    (tmp_path / "test.conll").write_text("john I-PER\nsmith I-PER\nmary B-PER\nin O\nparis I-LOC\n")
+    labels = [f"{sign}-{kind}" for kind in ("PER", "LOC") for sign in "BI"] + ["O"]
+    right = ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]
+    model = Known(TAGS | {"labels": labels, "scheme": "BIO"}, [{"tags": right}])
+    measured, used = measure_labelled(model, "TokenClassification", [str(tmp_path / "test.conll")], Fields())
+    assert values(measured)["accuracy"] == values(measured)["f1"] == 100
+    assert used["texts"][0]["gold"] == right
+
+
 @pytest.mark.parametrize("unknown", ["0", "3", "\u00b2"])
 def test_a_number_is_no_place_among_classes_that_are_numbers(tmp_path: Path, unknown: str) -> None:
     (tmp_path / "test.csv").write_text(f"text,label\na,{unknown}\n", encoding="utf-8")

@@ -70,6 +70,23 @@ def test_weights_and_smoothing_are_torchs_and_for_training() -> None:
     assert total / count == pytest.approx(float(F.cross_entropy(LOGITS, labels)))
 
 
+def test_weights_are_compared_with_each_other_only(tmp_path: Path) -> None:
+    """However small they are: loss and gradients are means."""
+    name, losses, kept = sentences(tmp_path, "single-label"), [], []
+    data = LabelledText(name, 1, 2, max_length=30, batch_size=4, cache_folder=str(tmp_path / "cache"))
+    for weight in (1.0, 1e-3):
+        pl.seed_everything(0, verbose=False)
+        problem = SingleLabel(dict.fromkeys(LABELS, weight))
+        task = TextClassification(BagOfVectors(data.vocab_size, d_model=16), LABELS, problem, optimizer=AdamW(lr=0.1))
+        task.tokenizer = data.tokenizer
+        run = trainer(tmp_path, max_steps=3, gradient_clip_val=0.1, log_every_n_steps=1)
+        run.fit(task, data)
+        losses.append(float(run.callback_metrics["train_loss"]))
+        kept.append(task.head.classifier.weight.detach())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    torch.testing.assert_close(kept[1], kept[0], rtol=1e-2, atol=1e-3)
+
+
 def test_balanced_weights_make_classes_count_alike() -> None:
     problem = begun(SingleLabel("balanced"))
     counts = torch.tensor([10, 40, 50])

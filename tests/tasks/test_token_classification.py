@@ -148,6 +148,16 @@ def test_constrained_tags_follow_the_scheme(crf: bool, constrained: bool) -> Non
     assert [int(tags[0]) for tags in found["tags"]] == ([0, 0] if constrained else [1, 1])
 
 
+def test_a_kind_without_a_beginning_begins_with_its_inside() -> None:
+    labels = ["B-LOC", "I-LOC", "I-PER", "O"]
+    allowed = transitions(labels, "BIO")
+    assert allowed.start.tolist() == [True, False, True, True]
+    assert allowed.pairs[:, 1].tolist() == [True, True, False, False]
+    assert allowed.pairs[:, 2].all()
+    assert allowed.end.all()
+    assert transitions(["B-X", "E-X", "I-Y", "O"], "BIOES").end.tolist() == [False, True, False, True]
+
+
 def test_the_best_allowed_sequence_is_found() -> None:
     scores = np.log(np.array([[0.1, 0.6, 0.3], [0.1, 0.8, 0.1], [0.3, 0.1, 0.6]]))
     # I-PER may not begin: B-PER I-PER O is .1 * .8 * .6, O B-PER O only .3 * .1 * .6
