@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
@@ -229,8 +230,8 @@ class SquadData(LabelledData[Question]):
         fold: which one, from 0.
         test_files: to test on.
         predict_files: to predict on; answers may be missing.
-        max_length: tokens of a window at most, question and special tokens included. From the command line it is the
-            network's.
+        max_length: tokens of a window at most, question and special tokens included; how many answers are whole in no
+            window, and so have no place to learn, is told. From the command line it is the network's.
         stride: how many tokens of the context two windows share, at most half of what they have of it; 128 by default.
             From the command line it is the model's.
         batch_size: windows in a batch on each device, where ``max_tokens`` is None.
@@ -304,23 +305,40 @@ class SquadData(LabelledData[Question]):
         pairs = [(example.question, example.context) for example in examples]
         rows: list[Row] = []
         found = question_windows(tokenizer, pairs, self.max_length, self.stride)
+        lost = 0
         for number, (example, windows) in enumerate(zip(examples, found, strict=True)):
             if isinstance(windows, str):
                 raise ValueError(f"{example.where}: {windows}")
-            for window in windows:
-                row = _row(window, example)
+            places = _places(windows, example)
+            lost += bool(example.answers) and not any(places)
+            for window, place in zip(windows, places, strict=True):
+                row = _row(window, place)
                 if stage != "fit":
                     row |= {"starts": window.starts, "ends": window.ends, "example_ids": number}
                     row |= {"ids": example.id, "contexts": example.context, "references": example.gold}
                 rows.append(row)
+        if lost:
+            named = self._names.get(stage) or self._names["fit"]
+            answers = sum(bool(example.answers) for example in examples)
+            rank_zero_info(
+                f"{named}: {lost:,} of {answers:,} answers to {stage} on are whole in no window (max_length "
+                f"{self.max_length}, stride {self.stride}): in the loss their questions have none"
+            )
         return rows
 
 
-def _row(window: QuestionWindow, example: Question) -> dict[str, Any]:
+def _places(windows: Sequence[QuestionWindow], example: Question) -> list[tuple[int, int] | None]:
+    """Where the first answer stands in each window, by its first and its last token."""
+    if not example.answers:
+        return [None] * len(windows)
+    start, answer = example.answers[0]
+    return tokens_of(windows, start, start + len(answer))
+
+
+def _row(window: QuestionWindow, place: tuple[int, int] | None) -> dict[str, Any]:
     inside = (window.ends > window.starts).astype(np.int8)
     inside[0] = 1
-    start, answer = (example.answers or ((0, ""),))[0]
-    first, last = (tokens_of(window, start, start + len(answer)) if answer else None) or (0, 0)
+    first, last = place or (0, 0)
     return {
         "input_ids": np.array(window.ids, np.int32),
         "token_type_ids": np.array(window.type_ids, np.int8),

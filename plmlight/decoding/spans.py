@@ -100,20 +100,29 @@ def _context_of(encoding: Encoding) -> slice:
     return slice(texts.index(1), -texts[::-1].index(1) or None)
 
 
-def tokens_of(window: QuestionWindow, start: int, end: int) -> tuple[int, int] | None:
-    """The first and the last token of a span of the context.
+def tokens_of(windows: Sequence[QuestionWindow], start: int, end: int) -> list[tuple[int, int] | None]:
+    """The first and the last token of a span of the context, in each of its windows.
+
+    Characters at its ends that belong to no token (white space, what a tokenizer drops) do not count.
 
     Args:
-        window: a window.
+        windows: all of the context.
         start: where the span begins in the context, in characters.
         end: where it ends.
 
     Returns:
-        Places in the window; None where the span is not all in it.
+        Places in each window; None where not all tokens of the span are in it, or there are none.
     """
-    first = np.flatnonzero((window.starts <= start) & (start < window.ends))
-    last = np.flatnonzero((window.starts < end) & (end <= window.ends))
-    return (int(first[0]), int(last[-1])) if len(first) and len(last) else None
+    touched = [(window.starts < end) & (start < window.ends) for window in windows]
+    both = list(zip(windows, touched, strict=True))
+    first = min(window.starts.min(initial=end, where=inside) for window, inside in both)
+    last = max(window.ends.max(initial=start, where=inside) for window, inside in both)
+    found: list[tuple[int, int] | None] = []
+    for window, inside in both:
+        begins = np.flatnonzero(inside & (window.starts == first))
+        finishes = np.flatnonzero(inside & (window.ends == last))
+        found.append((int(begins[0]), int(finishes[-1])) if len(begins) and len(finishes) else None)
+    return found
 
 
 def best_spans(

@@ -154,3 +154,27 @@ def test_a_question_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     data = SquadData(many(tmp_path), max_length=5, cache_folder=str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="question '0a': the question has 2 tokens, which leaves no room"):
         data.samples("fit")
+
+
+def test_white_space_around_an_answer_does_not_hide_it(tmp_path: Path) -> None:
+    answers = [{"text": " in Rome. ", "answer_start": CONTEXT.index(" in Rome")}]
+    file = written(tmp_path, squad(question(answers)))
+    data = SquadData(file, validation_fraction=0, test_files=file, cache_folder=str(tmp_path / "cache"))
+    (row,) = data.samples("test").rows
+    assert CONTEXT[row["starts"][row["labels_start"]] : row["ends"][row["labels_end"]]] == "in Rome."
+
+
+def test_answers_that_no_window_has_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("plmlight.data.squad_data.rank_zero_info", said.append)
+    long = [{"text": CONTEXT, "answer_start": 0}]
+    file = written(tmp_path, squad(question([{"text": "Bob", "answer_start": 8}]), question(long, "q2"), question([])))
+    folder = str(tmp_path / "cache")
+    data = SquadData(file, validation_fraction=0, max_length=14, stride=4, cache_folder=folder)
+    assert data.samples("fit").rows[0]["labels_start"] > 0
+    assert said == [
+        f"{file}: 1 of 2 answers to fit on are whole in no window (max_length 14, stride 4): "
+        "in the loss their questions have none"
+    ]
+    SquadData(file, validation_fraction=0, cache_folder=folder).samples("fit")
+    assert len(said) == 1

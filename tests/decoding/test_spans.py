@@ -49,13 +49,42 @@ def test_a_window_has_the_whole_question_and_shares_tokens(kind: TokenizerKind) 
 
 def test_a_short_answer_lies_in_some_window() -> None:
     start = CONTEXT.index("很高")
-    for window in windows_of("character", 48, 8):
-        place = tokens_of(window, start, start + 2)
-        if place is not None:
-            assert CONTEXT[window.starts[place[0]] : window.ends[place[1]]] == "很高"
-            break
-    else:
-        pytest.fail("no window has the answer")
+    windows = windows_of("character", 48, 8)
+    found = [
+        CONTEXT[window.starts[place[0]] : window.ends[place[1]]]
+        for window, place in zip(windows, tokens_of(windows, start, start + 2), strict=True)
+        if place is not None
+    ]
+    assert found
+    assert set(found) == {"很高"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("answer", ["  tower", "Eiffel,\n", " 它在巴黎，很高。 "])
+def test_white_space_around_an_answer_does_not_count(kind: TokenizerKind, answer: str) -> None:
+    windows, start = windows_of(kind, None, 8), CONTEXT.index(answer)
+    ((first, last),) = filter(None, tokens_of(windows, start, start + len(answer)))
+    assert CONTEXT[windows[0].starts[first] : windows[0].ends[last]] == answer.strip()
+    assert tokens_of(windows, 3, 5) == [None]
+
+
+def test_characters_that_a_tokenizer_drops_do_not_count() -> None:
+    context = "Ann met \u200bBob\u0301\u200b in Rome."
+    tokenizer = train_tokenizer([context, "Who?"], "wordpiece", 100, lowercase=True)
+    (windows,) = question_windows(tokenizer, [("Who?", context)], None, 0)
+    assert not isinstance(windows, str)
+    ((first, last),) = filter(None, tokens_of(windows, 8, 14))
+    assert context[windows[0].starts[first] : windows[0].ends[last]] == "Bob"
+
+
+def test_a_window_that_begins_or_ends_within_a_span_has_it_not() -> None:
+    windows = windows_of("character", 48, 8)
+    one, other = windows[:2]
+    begin, finish = other.starts[other.ends > 0].min(), one.ends.max()  # of what both have
+    start, end = int(one.starts[one.starts < begin].max()), int(other.ends[other.ends > finish].min())
+    assert tokens_of(windows, start, end) == [None] * len(windows)
+    assert [place is not None for place in tokens_of(windows, int(begin), end)[:2]] == [False, True]
+    assert [place is not None for place in tokens_of(windows, start, int(finish))[:2]] == [True, False]
 
 
 def test_a_question_that_leaves_no_room_is_named() -> None:
