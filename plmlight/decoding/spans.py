@@ -153,11 +153,14 @@ def best_spans(
     last = np.concatenate([np.where(inside, end_logits, lowest), np.full(max_tokens, lowest)])
     scores = first[:, None] + np.lib.stride_tricks.sliding_window_view(last, max_tokens)[:length]  # [T, max_tokens]
     flat = scores.ravel()
-    wanted = min(4 * n_best, len(flat))  # some are equal
-    chosen = np.argpartition(-flat, wanted - 1)[:wanted]
+    possible = int(np.isfinite(flat).sum())
+    wanted = 0
     found: dict[tuple[int, int], float] = {}
-    for place in chosen[np.argsort(-flat[chosen], kind="stable")]:
-        if np.isfinite(flat[place]):
+    while len(found) < n_best and wanted < possible:
+        wanted = min(4 * max(n_best, wanted), possible)  # some are equal
+        found = {}
+        chosen = np.argpartition(-flat, wanted - 1)[:wanted]
+        for place in chosen[np.argsort(-flat[chosen], kind="stable")]:
             token, more = divmod(int(place), max_tokens)
             found.setdefault((int(starts[token]), int(ends[token + more])), float(flat[place]))
     return [Span(score, *span) for span, score in list(found.items())[:n_best]]

@@ -118,3 +118,21 @@ def test_equal_spans_count_once_and_nothing_is_found_in_nothing() -> None:
     found = best_spans(np.array([9, 1, 2, 3], np.float32), np.array([9, 3, 2, 2.5], np.float32), starts, ends, 3, 5)
     assert found == [Span(5.5, 4, 5)]
     assert best_spans(np.ones(2, np.float32), np.ones(2, np.float32), np.zeros(2, int), np.zeros(2, int), 3, 5) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 6])
+def test_as_many_spans_as_there_are_of_characters_of_several_tokens(size: int) -> None:
+    random = np.random.default_rng(0)
+    starts = np.concatenate([[0], np.repeat(2 + np.arange(5), size), [0]])  # five characters of some bytes each
+    ends = np.where(starts > 0, starts + 1, 0)
+    for _ in range(10):
+        first, last = random.normal(size=(2, len(starts))).astype(np.float32)
+        first[1 : size + 1] += 10  # which the best spans all begin with
+        best: dict[tuple[int, int], float] = {}
+        for i, j in itertools.combinations_with_replacement(range(1, len(starts) - 1), 2):
+            span = int(starts[i]), int(ends[j])
+            best[span] = max(best.get(span, -np.inf), float(first[i] + last[j]))
+        wanted = sorted(best, key=lambda span: -best[span])
+        for n_best in (5, 15, 40):
+            found = best_spans(first, last, starts, ends, len(starts), n_best)
+            assert [(span.start, span.end) for span in found] == wanted[:n_best]
