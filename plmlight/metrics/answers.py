@@ -18,8 +18,18 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _CMRC_SIGNS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _CMRC_PIECES = re.compile(
-    r"[\u4e00-\u9fa5]|[^\W\u4e00-\u9fa5]+(?:(?:\.|,(?=\d))[^\W\u4e00-\u9fa5]+)*|…+|[^\w\s]"
-)  # 1,000.5 is one
+    r"""
+    [\u4e00-\u9fa5]
+    | \.{2,}
+    | n't\b | '(?:s|m|d|ll|re|ve)\b  # do n't, it 's
+    | (?: (?!n't\b) [^\s\u4e00-\u9fa5\u2012-\u2015.,'"«»‘„?!;@#$%&()\[\]{}<>]
+        | \.(?=[^\W\u4e00-\u9fa5]) | ,(?=\d)  # u.s, 1,000.5
+        | (?<=\w)'(?=\w)(?!(?:s|m|d|ll|re|ve)\b)  # o'brien
+      )+
+    | \S
+    """,
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,10 @@ def score_answers(
     arXiv:1606.05250, section 6.1). Where a question of the set has no answer, all are scored as SQuAD 2 does
     (Rajpurkar et al. 2018, arXiv:1806.03822): no answer is right for those without one, and wrong for the others; true
     answers without any word are left out. ``cmrc``: the same over characters of Chinese and words of other scripts,
-    without punctuation; what two answers share is their longest common part (Cui et al. 2019, arXiv:1810.07366).
+    without its list of signs; what two answers share is their longest common part (Cui et al. 2019, arXiv:1810.07366).
+    The official script cuts words with NLTK, whose pieces these are but for a full stop before white space, which is
+    always one by itself (``mr. smith``), quotes, whose sides are not told apart, a full stop or an apostrophe beside
+    another sign, and ``cannot``, ``gonna`` and their like, which stay whole.
 
     Args:
         predictions: [N], "" where the model says that there is no answer.

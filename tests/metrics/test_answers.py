@@ -49,6 +49,13 @@ def test_squad_with_questions_that_have_no_answer() -> None:
         ("3.5.", "3.5", 0.0, 2 * 1 / 3),
         ("a,b", "a", 0.0, 2 * 1 / 4),
         ("红楼……", "红楼", 0.0, 2 * 2 / 5),  # an ellipsis is no sign that is left out
+        ("红楼...", "红楼", 0.0, 2 * 2 / 5),
+        ("don't", "do", 0.0, 2 * 1 / 3),  # do n't
+        ("it's a book", "it's", 0.0, 2 * 2 / 6),  # it 's
+        ("o'brien u.s. army", "o'brien", 0.0, 2 * 1 / 5),  # o'brien u.s . army
+        ("50％的水", "50％", 0.0, 2 * 1 / 4),
+        ("100℃", "100", 0.0, 0.0),  # one piece
+        ("10%", "10", 0.0, 2 * 1 / 3),
     ],
 )
 def test_cmrc(prediction: str, answer: str, exact: float, f1: float) -> None:
