@@ -36,6 +36,7 @@ def main(command: str, argv: list[str]) -> int:
     decoding = {name: chosen[name] for name in WRITING if chosen[name] is not None}
     DecodingOptions(**decoding)  # before a model loads
 
+    from plmlight.data.labelled import list_skipped
     from plmlight.evaluation import Bootstrap, Columns, Generation, Settings, evaluate, open_model
     from plmlight.evaluation.labelled import KINDS, Fields
 
@@ -53,6 +54,7 @@ def main(command: str, argv: list[str]) -> int:
             chosen.encoding,
             chosen.word_column,
             chosen.tag_column,
+            chosen.on_error,
         ),
         limit=chosen.limit,
         generation=Generation(
@@ -84,9 +86,11 @@ def main(command: str, argv: list[str]) -> int:
             _refuse_foreign(one.name, one.task, chosen, decoding, written=one.task in KINDS)
     with _progress(f"Evaluating {chosen.model}") as advance, one_line_warnings(command):
         result = evaluate(model, chosen.data, settings, baseline, advance, rerank)
-    texts = result.pop("texts", [])
+    texts, skipped = result.pop("texts", []), result.pop("skipped", [])
     result.get("baseline", {}).pop("texts", None)
     _show(result)
+    if skipped:
+        print(list_skipped(skipped), file=sys.stderr)
     if chosen.texts is not None:
         with replace_file(chosen.texts, "w") as handle:
             handle.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in texts)

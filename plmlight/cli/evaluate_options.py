@@ -145,6 +145,13 @@ def _add_labels(options: OneLineErrors) -> None:
     add("--encoding", type=str, default="utf-8", help="how the files are written (latin-1, gb18030, ...)")
     add("--word_column", type=int, default=0, help="of tags in columns: the column of the word, from 0")
     add("--tag_column", type=int, default=-1, help="of tags in columns: the column of the tag; -1 is the last one")
+    add(
+        "--on_error",
+        type=Literal["error", "search", "skip"],
+        default="error",
+        help="where an answer does not stand at its offset, or entities are missing, nested, empty or too far apart: "
+        "skip leaves it out, and of answers search first looks elsewhere in the context; what is left out is listed",
+    )
 
 
 def _add_bootstrap(options: OneLineErrors) -> None:

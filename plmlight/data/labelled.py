@@ -56,6 +56,25 @@ class TextOfExamples:
         return [hashlib.sha256("\0".join(self.texts).encode()).hexdigest()]
 
 
+def list_skipped(skipped: Sequence[tuple[str, str]], cache_folder: str | None = None) -> str:
+    """Writes what was left out to a file in the cache.
+
+    Args:
+        skipped: where each example stands, and why it is left out; at least one.
+        cache_folder: by default $PLMLIGHT_CACHE or ~/.cache/plmlight.
+
+    Returns:
+        How many there are, the first of them, and the file.
+    """
+    text = "".join(json.dumps({"where": a, "why": b}, ensure_ascii=False) + "\n" for a, b in skipped)
+    path = cache_root(cache_folder) / "skipped" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_file(path, "w") as handle:
+        handle.write(text)
+    first, why = skipped[0]
+    return f"{len(skipped):,} examples are left out ({first}: {why}, ...): see {path}"
+
+
 class LabelledData(TokenData, Generic[E]):
     """Examples with labels, read once and held in memory.
 
@@ -106,7 +125,7 @@ class LabelledData(TokenData, Generic[E]):
         self.truncated: dict[str, tuple[int, int]] = {}
         self.skipped: list[tuple[str, str]] = []
         self._said = 0  # of them
-        self._kept = cache_root(cache_folder) / "skipped"
+        self._cache_folder = cache_folder
         self._samples: dict[str, ExampleSamples] = {}
 
     @abstractmethod
@@ -176,13 +195,7 @@ class LabelledData(TokenData, Generic[E]):
         if len(self.skipped) == self._said:
             return
         self._said = len(self.skipped)
-        text = "".join(json.dumps({"where": a, "why": b}, ensure_ascii=False) + "\n" for a, b in self.skipped)
-        path = self._kept / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
-        self._kept.mkdir(parents=True, exist_ok=True)
-        with replace_file(path, "w") as handle:
-            handle.write(text)
-        first, why = self.skipped[0]
-        rank_zero_info(f"{len(self.skipped):,} examples are left out ({first}: {why}, ...): see {path}")
+        rank_zero_info(list_skipped(self.skipped, self._cache_folder))
 
     def _held_out(self, examples: Sequence[E]) -> list[bool]:
         """Which examples are held out, the same ones for every seed; those of a group all or none.

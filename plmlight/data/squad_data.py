@@ -52,7 +52,7 @@ class Question:
 
 
 def read_questions(
-    files: Files, on_error: OnWrongAnswer | Literal["keep"] = "error", encoding: str = "utf-8"
+    files: Files, on_error: OnWrongAnswer = "error", encoding: str = "utf-8", placed: bool = True
 ) -> tuple[list[Question], list[tuple[str, str]]]:
     """Reads questions.
 
@@ -62,8 +62,10 @@ def read_questions(
             "context", "answers"} a line.
         on_error: what to do where an answer does not stand at its offset: ``search`` takes the nearest place where it
             does stand. ``skip`` leaves the answer out, and the question if it has no other; so does ``search`` where
-            it stands nowhere. ``keep`` takes one without an offset as it is, with -1 as its place, enough to score by.
+            it stands nowhere.
         encoding: of files.
+        placed: whether answers need a place; else one without an offset is taken as it is, with -1 as its place,
+            enough to score by.
 
     Returns:
         The questions, and of each that was left out where it stands, and why.
@@ -75,7 +77,7 @@ def read_questions(
     skipped: list[tuple[str, str]] = []
     for source in _sources(files):
         for where, entry, context in _entries(replace(source, encoding=encoding)):
-            question = _question(where, entry, context, on_error)
+            question = _question(where, entry, context, on_error, placed)
             if isinstance(question, Question):
                 found.append(question)
             else:
@@ -143,9 +145,7 @@ def _listed(value: Any, key: str, where: str) -> list[Any]:
     return found
 
 
-def _question(
-    where: str, entry: dict[str, Any], context: Any, on_error: OnWrongAnswer | Literal["keep"]
-) -> Question | str:
+def _question(where: str, entry: dict[str, Any], context: Any, on_error: OnWrongAnswer, placed: bool) -> Question | str:
     """A question, or why it is left out."""
     text = _text(entry.get("question", entry.get("query_text")), "question", where)
     context = _text(context, "context", where)
@@ -155,15 +155,14 @@ def _question(
     given = [] if entry.get("is_impossible") else _answers(entry["answers"], where)
     answers, wrong = [], ""
     for start, answer in given:
-        place = -1 if on_error == "keep" and start is None else _place(context, answer, start, on_error == "search")
+        place = _place(context, answer, start, on_error == "search") if placed or start is not None else -1
         if place is not None:
             answers.append((place, answer))
             continue
         there = context[start : start + len(answer)] if start is not None and start >= 0 else ""
         wrong = f"the answer {answer!r} does not stand at {start} of its context, where {there!r} is"
-        if on_error in ("error", "keep"):
-            advice = "; on_error search looks for it, skip leaves it out" if on_error == "error" else ""
-            raise ValueError(f"{where}: {wrong}{advice}")
+        if on_error == "error":
+            raise ValueError(f"{where}: {wrong}; on_error search looks for it, skip leaves it out")
     if given and not answers:
         return wrong
     return Question(where, name, text, context, tuple(answers))

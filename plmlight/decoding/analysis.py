@@ -94,6 +94,14 @@ class TextAnalyser(ABC):
             ValueError: for a request that cannot be answered, naming its number from 0.
         """
 
+    def refusals(self, requests: Sequence[Record]) -> list[str | None]:
+        """Why requests are too long to be answered, for those that leave such out; None where they are not.
+
+        Raises:
+            ValueError: as `answers`, for a request that is wrong in another way.
+        """
+        return [None] * len(requests)
+
     @abstractmethod
     def show(self, request: Record, answer: Record) -> str:
         """An answer for a person, in one line or some."""

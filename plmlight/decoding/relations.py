@@ -103,6 +103,10 @@ class RelationExtractor(TextAnalyser):
             for best in self._scores(self._marked(requests), batch_size)
         ]
 
+    def refusals(self, requests: Sequence[Record]) -> list[str | None]:
+        """See `TextAnalyser.refusals`: entities may be too far apart."""
+        return [row if isinstance(row, str) else None for row in self._rows(self._marked(requests))]
+
     def show(self, request: Record, answer: Record) -> str:
         """A line a relation, the likeliest ones: its probability, the relation, the entities."""
         head, tail = read_marked(request).entities
@@ -122,9 +126,12 @@ class RelationExtractor(TextAnalyser):
                 raise ValueError(f"request {number}: {error}") from None
         return found
 
+    def _rows(self, texts: Sequence[MarkedText]) -> list[MarkedTokens | str]:
+        return marked_tokens(self.plain, texts, self.facts["markers"], self.row_length)
+
     def _scores(self, texts: Sequence[MarkedText], batch_size: int) -> list[list[tuple[str, float]]]:
         rows: list[MarkedTokens] = []
-        for number, row in enumerate(marked_tokens(self.plain, texts, self.facts["markers"], self.row_length)):
+        for number, row in enumerate(self._rows(texts)):
             if isinstance(row, str):
                 raise ValueError(f"request {number}: {row}")
             rows.append(row)

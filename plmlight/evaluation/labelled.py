@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from plmlight.data.examples import place_of
 from plmlight.data.label_files import FileFormat
 from plmlight.data.labelled_examples import LabelReader, known_label
 from plmlight.data.propositions import read_roles
-from plmlight.data.relation_data import read_relations
-from plmlight.data.squad_data import read_questions
+from plmlight.data.relation_data import OnWrongMarkers, read_relations
+from plmlight.data.squad_data import OnWrongAnswer, read_questions
 from plmlight.data.tagged_files import read_tagged, rewritten, with_beginnings
 from plmlight.decoding import Record, TextAnalyser
 from plmlight.decoding.analysis import located
@@ -52,6 +52,8 @@ class Fields:
         encoding: of files.
         word_column: of a file with tags in columns: the word's, from 0; of one with roles 0 is that of its kind.
         tag_column: the tag's; -1 is the last one.
+        on_error: what to do with questions and relations that cannot be used, as `plmlight.data.SquadData` and
+            `plmlight.data.RelationData` say.
     """
 
     text: str = "text"
@@ -62,6 +64,7 @@ class Fields:
     encoding: str = "utf-8"
     word_column: int = 0
     tag_column: int = -1
+    on_error: OnWrongAnswer = "error"
 
 
 class Example(Protocol):
@@ -75,17 +78,23 @@ class Example(Protocol):
         """What is right."""
 
 
+Read = tuple[Sequence[Example], list[tuple[str, str]]]
+"""Examples, and where those stand that are left out on request, and why."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """How the answers of one task are measured.
 
     Attributes:
-        read: from files, fields, and the task's facts to examples.
+        read: from files, fields, and the task's facts to examples, and what is left out.
         statistics: from examples, answers and facts to numbers by name, 0 to 100, the most important first.
+        on_error: what ``Fields.on_error`` may be.
     """
 
-    read: Callable[[Sequence[str], Fields, Mapping[str, Any]], Sequence[Example]]
+    read: Callable[[Sequence[str], Fields, Mapping[str, Any]], Read]
     statistics: Callable[[Sequence[Any], Sequence[Record], Mapping[str, Any]], dict[str, Statistic]]
+    on_error: tuple[str, ...] = ("error",)
 
 
 def measure_labelled(
@@ -109,17 +118,19 @@ def measure_labelled(
         advance: is told how many examples are done.
 
     Returns:
-        The measurement, whose units are examples, and ``texts``: of each example the request, what is right (``gold``)
-        and the ``answer``.
+        The measurement, whose units are examples; ``texts``: of each example the request, what is right (``gold``) and
+        the ``answer``; and ``skipped``: where each that is left out stands, and why.
 
     Raises:
         ValueError: for a task that is not in `KINDS`, or data that cannot be used.
     """
     if task not in KINDS:
         raise ValueError(f"there is no metric for a {task}{nearest(task, KINDS)}")
-    examples = KINDS[task].read(files, fields, model.facts)[:limit]
+    examples, skipped = _read(model, task, files, fields)
+    examples = examples[:limit]
     if not examples:
-        raise ValueError(f"{', '.join(files)}: there is no example")
+        left = f"no example is left of {len(skipped)}" if skipped else "there is no example"
+        raise ValueError(f"{', '.join(files)}: {left}")
     requests = [example.request() for example in examples]
     answers: list[Record] = []
     advance(0, len(requests))
@@ -134,14 +145,28 @@ def measure_labelled(
         {**request, "gold": example.gold, "answer": answer}
         for request, example, answer in zip(requests, examples, answers, strict=True)
     ]
-    return Measurement(statistics, "examples", len(examples), {"examples": len(examples)}), {"texts": told}
+    counts = {"examples": len(examples)} | ({"left out": len(skipped)} if skipped else {})
+    return Measurement(statistics, "examples", len(examples), counts), {"texts": told, "skipped": skipped}
 
 
-def _read_classified(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+def _read(model: TextAnalyser, task: str, files: Sequence[str], fields: Fields) -> Read:
+    """The examples that the model is asked, and what is left out on request."""
+    kind = KINDS[task]
+    if fields.on_error not in kind.on_error:
+        raise ValueError(f"on_error {fields.on_error!r} is not for a {task}: expected {' or '.join(kind.on_error)}")
+    examples, skipped = kind.read(files, fields, model.facts)
+    if fields.on_error == "error":
+        return examples, skipped
+    both = list(zip(examples, model.refusals([example.request() for example in examples]), strict=True))
+    longer = [(place_of(example), why) for example, why in both if why is not None]
+    return [example for example, why in both if why is None], [*skipped, *longer]
+
+
+def _read_classified(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:
     texts = (fields.text,) if fields.pair is None else (fields.text, fields.pair)
     problem = facts.get("problem", "single-label")
     reader = LabelReader(texts, fields.label, problem, fields.separator, fields.file_format, fields.encoding)
-    return reader.read(list(files))
+    return reader.read(list(files)), []
 
 
 def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -170,7 +195,7 @@ def _number(name: str, names: Sequence[str], where: str) -> int:
         raise ValueError(f"{where}: the model knows no class {name!r}{nearest(name, names)}") from None
 
 
-def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:
     """In the scheme of the model, whatever that of the files is."""
     labels, scheme = set(facts["labels"]), facts["scheme"]
     columns = fields.word_column, fields.tag_column
@@ -183,8 +208,8 @@ def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any])
             if tag not in labels and not (spans and parted(tag)[1] in kinds):
                 raise ValueError(f"{example.where(place)}: the model knows no tag {tag!r}{nearest(tag, labels)}")
     if spans and given != scheme:
-        return [rewritten(example, scheme, given) for example in found]
-    return with_beginnings(found, labels)
+        return [rewritten(example, scheme, given) for example in found], []
+    return with_beginnings(found, labels), []
 
 
 def _tags(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -213,13 +238,13 @@ def _of_spans(counts: SpanCounts, accuracy: dict[str, Statistic]) -> dict[str, S
     return {names[0]: counts.statistic(names[0]), **accuracy, **{n: counts.statistic(n) for n in names[1:]}}
 
 
-def _read_roles(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
+def _read_roles(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:
     found, labels = read_roles(list(files), fields.word_column or None, fields.encoding), set(facts["labels"])
     for example in found:
         for place, tag in enumerate(example.tags):
             if tag not in labels:
                 raise ValueError(f"{example.where(place)}: the model knows no tag {tag!r}{nearest(tag, labels)}")
-    return found
+    return found, []
 
 
 def _roles(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -228,12 +253,12 @@ def _roles(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[st
     return _of_spans(role_counts(gold, found), _accuracy(gold, found))
 
 
-def _read_questions(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
-    questions, _ = read_questions(list(files), "keep", fields.encoding)
+def _read_questions(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:
+    questions, skipped = read_questions(list(files), fields.on_error, fields.encoding, placed=False)
     for question in questions:
         if question.answers is None:
             raise ValueError(f"{question.where}: has no 'answers' ([] where the question has none)")
-    return questions
+    return questions, skipped
 
 
 def _answers(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -257,15 +282,16 @@ def _of_answers(scores: AnswerScores, prefix: str = "") -> dict[str, Statistic]:
     }
 
 
-def _read_relations(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Sequence[Example]:
-    examples, _ = read_relations(list(files), encoding=fields.encoding)
+def _read_relations(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:
+    on_error: OnWrongMarkers = "skip" if fields.on_error == "skip" else "error"
+    examples, skipped = read_relations(list(files), on_error, fields.encoding)
     for example in examples:
         if example.label is None:
             raise ValueError(f"{example.where}: the text has no relation")
         if example.label not in facts["labels"]:
             known = nearest(example.label, facts["labels"])
             raise ValueError(f"{example.where}: the model knows no relation {example.label!r}{known}")
-    return examples
+    return examples, skipped
 
 
 def _relations(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -287,8 +313,8 @@ def _relations(examples: Sequence[Any], answers: Sequence[Record], facts: Mappin
 
 
 KINDS: dict[str, Kind] = {
-    "QuestionAnswering": Kind(_read_questions, _answers),
-    "RelationExtraction": Kind(_read_relations, _relations),
+    "QuestionAnswering": Kind(_read_questions, _answers, get_args(OnWrongAnswer)),
+    "RelationExtraction": Kind(_read_relations, _relations, get_args(OnWrongMarkers)),
     "SemanticRoleLabelling": Kind(_read_roles, _roles),
     "TextClassification": Kind(_read_classified, _classes),
     "TokenClassification": Kind(_read_tagged, _tags),

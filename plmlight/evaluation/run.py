@@ -125,8 +125,8 @@ def evaluate(
     Returns:
         What can be written as JSON: ``values`` by name with ``value``, ``low`` and ``high``; with a baseline also its
         values and ``comparison``; of a generation the ``texts``, each with ``source``, ``hypothesis`` and
-        ``reference``, of labels each request with ``gold`` and ``answer``; and all that led to them: settings, counts,
-        hashes of the data, versions.
+        ``reference``, of labels each request with ``gold`` and ``answer``, and where what was ``skipped`` on request
+        stands, and why; and all that led to them: settings, counts, hashes of the data, versions.
 
     Raises:
         ValueError: when the metric is not the task's, the data can not be read, or the models can not be compared.
@@ -156,7 +156,7 @@ def evaluate(
     if baseline is not None:
         other, extra = _measure(baseline, names, sources, settings, advance)
         numbers = [name for name in numbers if name in other.statistics]
-        assert (other.units, other.count) == (measured.units, measured.count)
+        _check_same_units(baseline, model, (other, extra), (measured, used))
         values = {name: _plain(estimate(other.statistics[name], other.count, bootstrap)) for name in numbers}
         result["baseline"] = {"model": baseline.name, "values": values, "counts": dict(other.facts)}
         if "texts" in extra:
@@ -166,8 +166,7 @@ def evaluate(
             if same or name not in PER_TOKEN:
                 found = compare(measured.statistics[name], other.statistics[name], measured.count, bootstrap)
                 result["comparison"][name] = _plain(found)
-    if "texts" in used:
-        result["texts"] = used.pop("texts")
+    result |= {name: used.pop(name) for name in ("texts", "skipped") if name in used}
     result["data"] = [{"name": source.name, "sha256": _hash(source)} for source in sources]
     result["tokenizer_sha256"] = tokenizer_hash(model.tokenizer)
     result["settings"] = {**dataclasses.asdict(settings), **used, "metric": metric}
@@ -196,6 +195,18 @@ def _check_comparable(baseline: Opened, model: Opened, metric: str, same_tokeniz
         raise ValueError(
             f"{baseline.name}: has another tokenizer than {model.name}, so a {metric} a token says nothing{advice}"
         )
+
+
+def _check_same_units(
+    baseline: Opened,
+    model: Opened,
+    other: tuple[Measurement, Mapping[str, Any]],
+    measured: tuple[Measurement, Mapping[str, Any]],
+) -> None:
+    """Refuses to compare where one model leaves out what the other does not, as it reads less."""
+    if other[1].get("skipped") != measured[1].get("skipped"):
+        raise ValueError(f"{baseline.name}: leaves out other examples than {model.name}: they can not be compared")
+    assert (other[0].units, other[0].count) == (measured[0].units, measured[0].count)
 
 
 def _check_reranks(rerank: Opened, metric: str, baseline: Opened | None) -> None:

@@ -178,6 +178,27 @@ def test_predict_names_relations_and_where_one_cannot_be_found(quick: Path, caps
     assert kept["label"] == found["label"]
 
 
+def test_what_cannot_be_used_is_left_out_of_an_evaluation(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = ["A(e1,e2)", "A(e2,e1)", "Other"]
+    for name, length in (("r.ckpt", 37), ("long.ckpt", 100)):
+        write_checkpoint(ready(RelationExtraction(tiny(max_length=length), labels, [5, 6, 7, 8])), quick / name)
+    texts = ["<e1>a</e1> <e2>c</e2>", "<e1>a</e1>", f"<e1>a</e1>{' b' * 50} <e2>c</e2>"]
+    (quick / "r.jsonl").write_text("".join(json.dumps({"text": text, "label": "Other"}) + "\n" for text in texts))
+    words = ["evaluate", "r.ckpt", "--data", "r.jsonl", "--samples", "20", "--output", "result.json"]
+    assert cli.main(words) == 2
+    assert "r.jsonl:2: the marker <e2> is missing" in capsys.readouterr().err
+    assert cli.main([*words, "--on_error", "skip"]) == 0
+    assert json.loads(Path("result.json").read_text())["counts"] == {"examples": 1, "left out": 2}
+    said = capsys.readouterr()
+    assert "1 examples, 2 left out" in said.out
+    (told,) = [line for line in said.err.splitlines() if "left out" in line]
+    assert told.startswith("2 examples are left out (r.jsonl:2: the marker <e2> is missing, ...): see ")
+    listed = [json.loads(line)["where"] for line in Path(told.split(": see ")[1]).read_text().splitlines()]
+    assert listed == ["r.jsonl:2", "r.jsonl:3"]
+    assert cli.main([*words, "--on_error", "skip", "--baseline", "long.ckpt"]) == 2
+    assert "long.ckpt: leaves out other examples than r.ckpt" in capsys.readouterr().err
+
+
 def test_roles_are_predicted_and_asked_about_by_their_predicate(
     quick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from plmlight.data.squad_data import OnWrongAnswer
 from plmlight.decoding import Record, TextAnalyser
 from plmlight.evaluation.labelled import Fields, measure_labelled
 from plmlight.evaluation.measurement import Measurement
@@ -234,3 +235,38 @@ def test_answers_need_no_place_to_be_scored(tmp_path: Path) -> None:
     model = Known({"metric": "cmrc"}, [{"answer": "\u5317\u4eac"}, {"answer": "\u5728\u5317"}])
     measured, _ = measure_labelled(model, "QuestionAnswering", [str(tmp_path / "test.json")], Fields())
     assert values(measured)["exact_match"] == 100
+
+
+def test_wrong_offsets_are_left_out_or_searched_on_request(tmp_path: Path) -> None:
+    answers: dict[str, list[dict[str, Any]]] = {
+        "right": [{"text": "Ann", "answer_start": 0}],
+        "wrong": [{"text": "Bob", "answer_start": 0}],
+        "nowhere": [{"text": "Eve", "answer_start": 0}],
+        "unplaced": [{"text": "Bob"}],
+    }
+    lines = [{"id": n, "question": "?", "context": "Ann met Bob", "answers": each} for n, each in answers.items()]
+    file = tmp_path / "test.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def measure(on_error: OnWrongAnswer) -> tuple[Measurement, dict[str, Any]]:
+        model = Known({"metric": "squad"}, [{"answer": "Bob"}] * 4)
+        return measure_labelled(model, "QuestionAnswering", [str(file)], Fields(on_error=on_error))
+
+    with pytest.raises(ValueError, match=r"test.jsonl:2: the answer 'Bob' does not stand at 0 .* skip leaves it out"):
+        measure("error")
+    for on_error, kept in (("skip", ["right", "unplaced"]), ("search", ["right", "wrong", "unplaced"])):
+        measured, used = measure(cast("OnWrongAnswer", on_error))
+        assert [each["id"] for each in used["texts"]] == kept
+        assert measured.facts == {"examples": len(kept), "left out": 4 - len(kept)}
+        assert used["skipped"][-1][0].endswith("test.jsonl:3")
+    file.write_text(json.dumps(lines[2]) + "\n")
+    with pytest.raises(ValueError, match=r"test.jsonl: no example is left of 1"):
+        measure("skip")
+
+
+def test_what_is_not_left_out_of_a_task_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text(COLUMNS)
+    with pytest.raises(ValueError, match="on_error 'skip' is not for a TokenClassification: expected error"):
+        measure_labelled(Known(TAGS, []), "TokenClassification", [str(tmp_path / "x.txt")], Fields(on_error="skip"))
+    with pytest.raises(ValueError, match="on_error 'search' is not for a RelationExtraction: expected error or skip"):
+        measure_labelled(Known({}, []), "RelationExtraction", [], Fields(on_error="search"))
