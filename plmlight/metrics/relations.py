@@ -66,9 +66,9 @@ def semeval_f1(
 ) -> NDArray[np.float64]:
     """The official score of SemEval-2010 task 8 (Hendrickx et al. 2010, S10-1006): 9+1 ways, with directions.
 
-    The mean over the relations of their F1; a relation has both its directions. It is a hit only in the right
-    direction, but counts in the other one as found (precision) and as there (recall) too. The class that is no relation
-    has no F1.
+    The mean of the F1 of the relations that are there; a relation has both its directions. It is a hit only in the
+    right direction, but counts in the other one as found (precision) and as there (recall) too. The class that is no
+    relation has no F1.
 
     Args:
         confusion: [R, L, L], see `confusions`.
@@ -76,7 +76,7 @@ def semeval_f1(
         negative: the class that is none.
 
     Returns:
-        [R], 0 to 100.
+        [R], 0 to 100; 0 where no relation is there.
     """
     relations = [_DIRECTION.sub("", label) for label in labels]
     names = [name for name in dict.fromkeys(relations) if name != negative]
@@ -84,7 +84,7 @@ def semeval_f1(
     hits = np.diagonal(confusion, axis1=1, axis2=2) @ member
     gold, said = confusion.sum(2) @ member, confusion.sum(1) @ member
     # 2 P R / (P + R), with P = hits / said and R = hits / gold
-    found: NDArray[np.float64] = _share(2 * hits, gold + said).mean(1)
+    found: NDArray[np.float64] = _share(2 * hits, gold + said).sum(1) / np.maximum((gold > 0).sum(1), 1)
     return found
 
 

@@ -20,10 +20,18 @@ def test_semeval_counts_directions_and_leaves_out_other() -> None:
     a = 2 * precision * recall / (precision + recall)
     b = 4 / 6
     assert semeval_f1(CONFUSION, LABELS) == pytest.approx([100 * (a + b) / 2])
-    # a relation that is neither there nor said has an F1 of 0, as in the official scorer
-    more = np.zeros((1, 6, 6), np.int64)
+
+
+def test_semeval_leaves_out_relations_that_are_not_there() -> None:
+    """As the official scorer, which divides by the number of relations in the key (``$distinctLabelsCnt``)."""
+    labels = [*LABELS, "C(e1,e2)"]
+    more = np.zeros((2, 6, 6), np.int64)
     more[:, :5, :5] = CONFUSION
-    assert semeval_f1(more, [*LABELS, "C(e1,e2)"]) == pytest.approx([100 * (a + b) / 3])
+    assert semeval_f1(more, labels) == pytest.approx(np.repeat(semeval_f1(CONFUSION, LABELS), 2))
+    more[0, 4, 5] = 3  # said of texts without a relation
+    more[1, 5, 4] = 3  # there, and not found
+    assert semeval_f1(more, labels) == pytest.approx(semeval_f1(CONFUSION, LABELS) * [1, 2 / 3])
+    assert semeval_f1(more * 0, labels).tolist() == [0, 0]
 
 
 def test_measures() -> None:
