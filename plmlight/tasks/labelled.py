@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -36,7 +37,7 @@ class Findings:
             sample_ids: [B], -1 for padding.
             found: by name, each [B, ...] or a list of B.
         """
-        columns = {n: v.detach().float().cpu().numpy() if isinstance(v, Tensor) else v for n, v in found.items()}
+        columns = {name: _array(values) if isinstance(values, Tensor) else values for name, values in found.items()}
         for place, number in enumerate(sample_ids.tolist()):
             if number >= 0:
                 self._rows[number] = {name: values[place] for name, values in columns.items()} | {"sample_ids": number}
@@ -58,6 +59,12 @@ class Findings:
             rows = {number: row for part in parts for number, row in part.items()}
         ordered = [rows[number] for number in sorted(rows)]
         return {name: _joined([row[name] for row in ordered]) for name in (ordered[0] if ordered else ())}
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    """Of numbers with a fraction float32, of others what they are."""
+    found: NDArray[Any] = (values.float() if values.is_floating_point() else values).detach().cpu().numpy()
+    return found
 
 
 def _joined(values: list[Any]) -> Any:

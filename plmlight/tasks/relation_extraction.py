@@ -132,7 +132,7 @@ class RelationExtraction(LabelledTask):
 
     def score(self, found: Found) -> dict[str, float]:
         """See `plmlight.metrics.relations.relation_measures`."""
-        gold, predicted = (np.asarray(found[name]).astype(np.int64) for name in ("labels", "predicted"))
+        gold, predicted = (np.asarray(found[name]) for name in ("labels", "predicted"))
         counts = confusions(gold, predicted, len(self.labels))
         measures = relation_measures(counts, self.labels, self.negative)
         return {name: float(values[0]) for name, values in measures.items()}

@@ -132,7 +132,7 @@ class SentenceEmbedding(ScoredTask):
         if "scores" in found:
             statistics = correlations(found["cosines"].astype(np.float64), found["scores"].astype(np.float64))
             return {name: float(of(np.arange(len(found["scores"]))[None])[0]) for name, of in statistics.items()}
-        return retrieval_scores(found["vectors"], found["text_ids"].astype(np.int64)) if "vectors" in found else {}
+        return retrieval_scores(found["vectors"], found["text_ids"]) if "vectors" in found else {}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """The cosine of each pair, or the vector of each single text, with the number of the sample."""

@@ -137,7 +137,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 def test_the_measures_are_of_the_whole_set() -> None:
     task = RelationExtraction(network(), LABELS, MARKERS)
-    found = {"labels": np.array([0.0, 1.0, 2.0, 2.0]), "predicted": np.array([0.0, 0.0, 2.0, 1.0])}
+    found = {"labels": np.array([0, 1, 2, 2]), "predicted": np.array([0, 0, 2, 1])}
     measures = task.score(found)
     assert measures["accuracy"] == 50.0
     assert measures["semeval_f1"] == pytest.approx(100 * 2 * 1 / (2 + 3))

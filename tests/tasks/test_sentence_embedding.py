@@ -16,6 +16,7 @@ from plmlight.networks import BERT, BagOfVectors
 from plmlight.objectives import CoSENT, CosineRegression, EmbeddingObjective, InBatchNegatives, Matryoshka, TripletLoss
 from plmlight.optim import AdamW, Constant
 from plmlight.tasks import SentenceEmbedding, TorchEmbeddingModel
+from plmlight.tasks.labelled import Findings
 from plmlight.tasks.sentence_embedding import retrieval_scores
 
 pytestmark = [
@@ -199,3 +200,11 @@ def test_an_objective_that_does_not_fit_is_told() -> None:
     module = data("text", "partner")
     with pytest.raises(ValueError, match="CoSENT learns from scores"):
         trainer().fit(embedding(module, CoSENT()), datamodule=module)
+
+
+def test_the_numbers_of_texts_stay_whole() -> None:
+    findings, ids = Findings(), torch.tensor([[2**24, 2**24 + 1]])
+    findings.add(torch.tensor([0]), {"text_ids": ids, "vectors": torch.zeros(1, 2, 3, dtype=torch.bfloat16)})
+    found = findings.take()
+    assert found["text_ids"].tolist() == ids.tolist()
+    assert found["vectors"].dtype == np.float32
