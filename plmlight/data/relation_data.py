@@ -155,8 +155,8 @@ class RelationData(LabelledData[RelationExample]):
         markers: the tokens of the vocabulary that stand before and after the first entity, before and after the second.
             By default the first four that a vocabulary of BERT's kind leaves unused, and where it has none (RoBERTa's,
             or one that is trained here) new ones, for which the network's token table gets rows.
-        on_error: what to do where entities are missing, nested, empty, or so far apart that they do not fit: ``error``,
-            or ``skip``, which leaves the text out. What was left out is ``skipped``.
+        on_error: what to do where entities are missing, nested, empty, or so far apart that they do not fit, or a text
+            has a marker itself: ``error``, or ``skip``, which leaves the text out. What was left out is ``skipped``.
         tokenizer: a tokenizer.json or a folder with one; that of a network that was trained before, where it is named.
             None trains one on ``files``.
         tokenizer_kind: what to train.
@@ -278,7 +278,7 @@ class RelationData(LabelledData[RelationExample]):
         return rows
 
     def _asked(self, examples: Sequence[RelationExample]) -> list[Row]:
-        """Without what is to be left out, as entities are too far apart."""
+        """Without what is to be left out, as entities are too far apart or a text has a marker."""
         texts = [example.marked for example in examples]
         found = marked_tokens(self.plain_tokenizer(), texts, self.markers, self.max_length)
         if self._on_error == "skip":

@@ -95,7 +95,7 @@ class TextAnalyser(ABC):
         """
 
     def refusals(self, requests: Sequence[Record]) -> list[str | None]:
-        """Why requests are too long to be answered, for those that leave such out; None where they are not.
+        """Why requests have no tokens that the model can read, for those who leave such out; None where they have.
 
         Raises:
             ValueError: as `answers`, for a request that is wrong in another way.

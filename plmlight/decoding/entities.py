@@ -1,7 +1,7 @@
 """Texts with two marked entities, and how a network reads them.
 
 An entity stands between two marker tokens (Baldini Soares et al. 2019, arXiv:1906.03158, section 3.2). Their ids are
-put between those of the text: the tokenizer stays as it is, and no text can contain one.
+put between those of the text: the tokenizer stays as it is, and no text may contain one.
 """
 
 from __future__ import annotations
@@ -124,16 +124,21 @@ def marked_tokens(
             left out, so that the entities stand in the middle.
 
     Returns:
-        The tokens of each; in their place what is wrong where entities are too far apart.
+        The tokens of each; in their place what is wrong where entities are too far apart, or a text has a marker
+        itself.
     """
     plan = [_parts(text) for text in texts]
     parts = tokenizer.encode_batch([part for parts, _ in plan for part in parts], add_special_tokens=False)
     before, inside, after = _template(tokenizer)
     found: list[MarkedTokens | str] = []
     for number, (_, order) in enumerate(plan):
+        own = parts[5 * number : 5 * number + 5]
+        if twice := [marker for marker in markers if any(marker in part.ids for part in own)]:
+            found.append(f"the token {tokenizer.id_to_token(twice[0])!r}, which marks entities, is in the text itself")
+            continue
         ids: list[int] = []
         at = []
-        for place, part in enumerate(parts[5 * number : 5 * number + 5]):
+        for place, part in enumerate(own):
             if place:
                 at.append(len(ids))
                 ids.append(markers[order[place - 1]])

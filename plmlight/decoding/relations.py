@@ -86,7 +86,7 @@ class RelationExtractor(TextAnalyser):
             The likeliest relation of each.
 
         Raises:
-            ValueError: for a text whose entities are missing, nested, empty, or too far apart.
+            ValueError: for a text whose entities are missing, nested, empty, or too far apart, or that has a marker.
         """
         if isinstance(texts, str):
             raise ValueError("a list of texts was expected: put brackets around the one text")
@@ -104,7 +104,7 @@ class RelationExtractor(TextAnalyser):
         ]
 
     def refusals(self, requests: Sequence[Record]) -> list[str | None]:
-        """See `TextAnalyser.refusals`: entities may be too far apart."""
+        """See `TextAnalyser.refusals`: entities may be too far apart, or the text have a marker."""
         return [row if isinstance(row, str) else None for row in self._rows(self._marked(requests))]
 
     def show(self, request: Record, answer: Record) -> str:

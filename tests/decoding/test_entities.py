@@ -90,3 +90,13 @@ def test_a_long_text_is_cut_around_the_entities() -> None:
     assert abs(first - (40 - first - len(inside))) <= 2
     assert [cut.ids[0], cut.ids[-1]] == [whole.ids[0], whole.ids[-1]]
     assert none == f"the entities and what is between them are {len(inside)} tokens, and there is room for 10"
+
+
+def test_a_text_that_has_a_marker_itself_is_named() -> None:
+    tokenizer = train_tokenizer([TEXT], "wordpiece", 200)
+    tokenizer.add_tokens(["[e1]", "[/e1]", "[e2]", "[/e2]"])
+    markers = [tokenizer.get_vocab()[name] for name in ("[e1]", "[/e1]", "[e2]", "[/e2]")]
+    texts = [read_tags(f"{before}<e1>dog</e1> bit <e2>cat</e2>") for before in ("the ", "the [e2] ")]
+    good, wrong = marked_tokens(tokenizer, texts, markers, None)
+    assert not isinstance(good, str)
+    assert wrong == "the token '[e2]', which marks entities, is in the text itself"
