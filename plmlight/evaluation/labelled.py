@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from plmlight.data.examples import place_of
 from plmlight.data.label_files import FileFormat
-from plmlight.data.labelled_examples import LabelReader, known_label
+from plmlight.data.labelled_examples import LabelledExample, LabelReader, known_label
 from plmlight.data.propositions import read_roles
 from plmlight.data.relation_data import OnWrongMarkers, read_relations
 from plmlight.data.squad_data import OnWrongAnswer, read_questions
@@ -166,7 +166,10 @@ def _read_classified(files: Sequence[str], fields: Fields, facts: Mapping[str, A
     texts = (fields.text,) if fields.pair is None else (fields.text, fields.pair)
     problem = facts.get("problem", "single-label")
     reader = LabelReader(texts, fields.label, problem, fields.separator, fields.file_format, fields.encoding)
-    return reader.read(list(files)), []
+    examples = reader.read(list(files))
+    for example in examples if problem != "regression" else ():
+        _numbers(example, facts["labels"])
+    return examples, []
 
 
 def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -177,22 +180,23 @@ def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[
         found = np.array([answer["value"] for answer in answers])
         return number_metrics(found, np.array([float(example.gold) for example in examples]))
     scores = np.array([[answer["scores"][name] for name in names] for answer in answers])
-    several = [example.gold if isinstance(example.gold, tuple) else (example.gold,) for example in examples]
     labels = np.zeros((len(examples), len(names)), np.int64)
-    for row, (example, gold) in enumerate(zip(examples, several, strict=True)):
-        for name in gold:
-            labels[row, _number(str(name), names, example.where)] = 1
+    for row, example in enumerate(examples):
+        labels[row, _numbers(example, names)] = 1
     if problem == "multi-label":
         return label_metrics(scores, labels.astype(np.float64), np.array(facts["thresholds"]), names)
     return class_metrics(scores, labels.argmax(1), names)
 
 
-def _number(name: str, names: Sequence[str], where: str) -> int:
-    """The number of a class, which a file may have in the place of its name."""
-    try:
-        return names.index(str(known_label(name, names, numbered=True)))
-    except ValueError:
-        raise ValueError(f"{where}: the model knows no class {name!r}{nearest(name, names)}") from None
+def _numbers(example: LabelledExample, names: Sequence[str]) -> list[int]:
+    """The numbers of an example's classes, which a file may have in the place of their names."""
+    found = []
+    for name in map(str, example.label if isinstance(example.label, tuple) else (example.label,)):
+        try:
+            found.append(names.index(str(known_label(name, names, numbered=True))))
+        except ValueError:
+            raise ValueError(f"{example.where}: the model knows no class {name!r}{nearest(name, names)}") from None
+    return found
 
 
 def _read_tagged(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:

@@ -163,6 +163,20 @@ def test_relations_have_the_official_score_first(tmp_path: Path) -> None:
             "x.jsonl:1: the text has no relation",
         ),
         ("QuestionAnswering", {}, "x.jsonl", '{"question": "q", "context": "c"}', "x.jsonl:1: has no 'answers'"),
+        (
+            "TextClassification",
+            {"labels": ["news", "sport"]},
+            "x.csv",
+            "text,label\na,news\nb,sports\n",
+            "x.csv:3: the model knows no class 'sports'; did you mean 'sport'?",
+        ),
+        (
+            "TextClassification",
+            {"labels": ["news", "sport"], "problem": "multi-label"},
+            "x.csv",
+            'text,label\na,"news,sports"\n',
+            "x.csv:2: the model knows no class 'sports'; did you mean 'sport'?",
+        ),
     ],
 )
 def test_what_the_model_does_not_know_is_named(
@@ -170,7 +184,7 @@ def test_what_the_model_does_not_know_is_named(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=re.escape(message)):
-        measure_labelled(Known(facts, []), task, [str(tmp_path / name)], Fields())
+        measure_labelled(Known(facts, [], refused=0), task, [str(tmp_path / name)], Fields())
 
 
 def test_what_cannot_be_answered_is_named_by_file_and_line(tmp_path: Path) -> None:
