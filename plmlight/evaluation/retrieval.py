@@ -13,7 +13,7 @@ from plmlight.decoding import TextClassifier, TextEmbedder
 from plmlight.decoding.retrieval import most_similar, reranked
 from plmlight.evaluation.measurement import Advance, Measurement
 from plmlight.evaluation.similarity import Columns, embedded
-from plmlight.metrics.ranking import DEPTH, judged, means, retrieval_measures
+from plmlight.metrics.ranking import DEPTH, judged, means, own_last, own_places, retrieval_measures
 from plmlight.text import nearest
 
 RELEVANCE = ("query-id", "corpus-id", "score")
@@ -27,15 +27,20 @@ class Retrieval:
         queries: [Q].
         documents: [N].
         relevance: of each query: the places of the relevant documents, and how relevant they are.
+        own: [Q], the place of the document that is the query itself; -1 where there is none, or where it is relevant.
     """
 
     queries: list[str]
     documents: list[str]
     relevance: list[dict[int, float]]
+    own: list[int]
 
 
 def read_retrieval(sources: Sequence[Source], columns: Columns | None = None, limit: int | None = None) -> Retrieval:
     """Reads what is searched.
+
+    A query that stands among the documents does not find itself, unless that is relevant: in pairs the same text, with
+    ids the same id, as BEIR leaves it out.
 
     Args:
         sources: one file of pairs, of which each first text should find its own second ones among those of the file; or
@@ -55,7 +60,12 @@ def read_retrieval(sources: Sequence[Source], columns: Columns | None = None, li
     asked = [query for query, relevant in enumerate(found.relevance) if relevant][:limit]
     if not asked:
         raise ValueError(f"{sources[0].name}: there is no query that has a relevant document")
-    return Retrieval([found.queries[i] for i in asked], found.documents, [found.relevance[i] for i in asked])
+    return Retrieval(
+        queries=[found.queries[i] for i in asked],
+        documents=found.documents,
+        relevance=[found.relevance[i] for i in asked],
+        own=[found.own[i] for i in asked],
+    )
 
 
 def _pairs(source: Source, columns: Columns) -> Retrieval:
@@ -65,7 +75,8 @@ def _pairs(source: Source, columns: Columns) -> Retrieval:
     documents: dict[str, int] = {}
     for _, (first, second) in records(source, (columns.sentence1, columns.sentence2)):
         queries.setdefault(first, {})[documents.setdefault(second, len(documents))] = 1.0
-    return Retrieval(list(queries), list(documents), list(queries.values()))
+    relevance = list(queries.values())
+    return Retrieval(list(queries), list(documents), relevance, own_places(queries, documents, relevance))
 
 
 def _judged_corpus(sources: Sequence[Source]) -> Retrieval:
@@ -88,7 +99,7 @@ def _judged_corpus(sources: Sequence[Source]) -> Retrieval:
         document_place = _place(where, "document", document, document_places, texts[1].name)
         if (value := _number(where, score)) > 0:
             relevance[query_place][document_place] = value
-    return Retrieval(queries, documents, relevance)
+    return Retrieval(queries, documents, relevance, own_places(query_places, document_places, relevance))
 
 
 def _texts(source: Source) -> tuple[dict[str, int], list[str]]:
@@ -145,14 +156,16 @@ def measure_retrieval(
     vectors, place = embedded(model, {*asked.queries, *asked.documents}, batch_size, advance)
     queries, documents = ([place[text] for text in texts] for texts in (asked.queries, asked.documents))
     depth = DEPTH if rerank is None else max(DEPTH, candidates)
-    places, _ = most_similar(vectors[queries], vectors[documents], depth)
+    places, _ = most_similar(vectors[queries], vectors[documents], depth + 1)
+    places = own_last(places, asked.own)
     facts = {"queries": len(queries), "documents": len(documents)}
     if rerank is not None:
         first = places[:, :candidates]
         advance(0, len(queries))
         for start in range(0, len(queries), batch_size):
             some = slice(start, start + batch_size)
-            first[some], _ = reranked(rerank, asked.queries[some], asked.documents, first[some], batch_size)
+            found, _ = reranked(rerank, asked.queries[some], asked.documents, first[some], batch_size)
+            first[some] = own_last(found, asked.own[some])
             advance(len(first[some]), len(queries))
         facts["pairs read"] = first.size
     measures = retrieval_measures(*judged(places[:, :DEPTH], asked.relevance))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+Key = TypeVar("Key", bound=Hashable)
 Floats = NDArray[np.float64]
 Statistic = Callable[[NDArray[np.int64]], Floats]
 """Computes a number from the units of a data set: indices [R, N] of R samples of the N units to R numbers."""
@@ -119,6 +121,37 @@ def judged(places: NDArray[np.int64], relevance: Sequence[Mapping[int, float]]) 
         gains[row] = [wanted.get(place, 0.0) for place in found]
         ideal[row, : len(wanted)] = list(wanted.values())
     return gains, ideal
+
+
+def own_places(
+    queries: Iterable[Key], documents: Mapping[Key, int], relevance: Iterable[Mapping[int, float]]
+) -> list[int]:
+    """Which documents are queries themselves, and should not be found by them.
+
+    Args:
+        queries: [Q], what a query has in common with the document that it is itself: its text or id.
+        documents: the places of all documents by that.
+        relevance: of each query: how relevant the documents are that are relevant at all.
+
+    Returns:
+        [Q]; -1 where the query is not among the documents, or is relevant for itself.
+    """
+    places = [documents.get(query, -1) for query in queries]
+    return [-1 if place in relevant else place for place, relevant in zip(places, relevance, strict=True)]
+
+
+def own_last(places: NDArray[np.int64], own: Sequence[int]) -> NDArray[np.int64]:
+    """Puts the queries themselves at the end of what they have found, where they do not count.
+
+    Args:
+        places: [Q, K], the documents that were found: one more than are looked at, or all.
+        own: [Q], as `own_places` tells.
+
+    Returns:
+        [Q, K], the others in their order.
+    """
+    order = np.argsort(places == np.asarray(own)[:, None], axis=1, kind="stable")
+    return np.take_along_axis(places, order, 1)
 
 
 DEPTH = 100

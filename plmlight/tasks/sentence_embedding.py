@@ -12,7 +12,7 @@ from plmlight.adapters import Adapter
 from plmlight.decoding.retrieval import most_similar, unit
 from plmlight.heads import Pooler, pool
 from plmlight.interop import pooling_files
-from plmlight.metrics.ranking import DEPTH, correlations, judged, retrieval_measures
+from plmlight.metrics.ranking import DEPTH, correlations, judged, own_last, own_places, retrieval_measures
 from plmlight.nn import Encoder
 from plmlight.objectives import Batch, EmbeddingObjective, InBatchNegatives
 from plmlight.objectives.base import Parts
@@ -156,7 +156,9 @@ class SentenceEmbedding(ScoredTask):
 
 
 def retrieval_scores(vectors: NDArray[np.float32], text_ids: NDArray[np.int64]) -> dict[str, float]:
-    """How well first texts find their partners among all other texts.
+    """How well first texts find their partners among all second and further texts.
+
+    A text's own appearance among them does not count, unless it is its own partner.
 
     Args:
         vectors: [N, texts, D], of a text, its partner, and texts that do not belong to it.
@@ -173,8 +175,9 @@ def retrieval_scores(vectors: NDArray[np.float32], text_ids: NDArray[np.int64]) 
     for query, partner in text_ids[:, :2].tolist():
         relevance[query][where[partner]] = 1.0
     known = unit(vectors[:, 1:].reshape(-1, vectors.shape[-1])[place])
-    places, _ = most_similar(vectors[first, 0], known, DEPTH)
-    gains, ideal = judged(places, list(relevance.values()))
+    own = own_places(relevance, where, list(relevance.values()))
+    places, _ = most_similar(vectors[first, 0], known, DEPTH + 1)
+    gains, ideal = judged(own_last(places, own), list(relevance.values()))
     scores = {name: float(values.mean()) for name, values in retrieval_measures(gains, ideal).items()}
     if vectors.shape[1] > 2:
         text, partner, other = (unit(vectors[:, number]) for number in range(3))

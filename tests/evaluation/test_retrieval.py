@@ -77,6 +77,31 @@ def test_the_first_texts_of_pairs_look_for_their_second_ones() -> None:
     assert len(read_retrieval(resolve("x.csv"), Columns("1", "2", "3"), limit=2).queries) == 2
 
 
+def test_a_query_does_not_find_itself_unless_that_is_relevant() -> None:
+    Path("x.csv").write_text("a,ab\nab,a\nb,b\nb,ab\n")
+    asked = read_retrieval(resolve("x.csv"), Columns("1", "2", "3"))
+    assert (asked.documents, asked.own) == (["ab", "a", "b"], [1, 0, -1])
+    measured = measure_retrieval(Letters(), asked)
+    assert measured.statistics["recall@1"](np.arange(3)[None]) == pytest.approx([(100 + 100 + 50) / 3])
+    again = measure_retrieval(Letters(), asked, rerank=Short())  # though the cross-encoder likes "a" best
+    assert again.statistics["mrr@10"](np.arange(3)[None]) == pytest.approx([(50 + 100 + 100) / 3])
+
+
+def test_with_ids_the_document_of_the_same_id_is_the_query_itself() -> None:
+    relevance = [RELEVANCE[0], "q1\td1\t1", "q2\tq2\t1"]
+    written(
+        corpus=[{"_id": "q2", "text": "bc"}, {"_id": "d1", "text": "a"}, {"_id": "q1", "title": "a", "text": "a"}],
+        relevance=relevance,
+    )
+    asked = read_retrieval(resolve("beir"))
+    assert (asked.relevance, asked.own) == ([{1: 1.0}, {0: 1.0}], [2, -1])
+
+
+def test_as_many_documents_are_looked_at_where_the_query_is_among_them() -> None:
+    asked = Retrieval(["a"], [*("a" * length for length in range(1, 101)), "ab"], [{100: 1.0}], [0])
+    assert measure_retrieval(Letters(), asked).statistics["recall@100"](np.arange(1)[None]) == 100
+
+
 def test_retrieval_is_evaluated_with_intervals_against_a_baseline() -> None:
     Path("x.jsonl").write_text(
         "".join(json.dumps({"sentence1": a, "sentence2": b}) + "\n" for a, b in [("a", "ab"), ("b", "b"), ("c", "abd")])
@@ -107,7 +132,7 @@ def reranker() -> Opened:
 
 @pytest.mark.parametrize(("candidates", "mrr"), [(100, (100 / 3 + 100 + 100) / 3), (2, (50 + 100 + 100) / 3)])
 def test_a_retrieval_that_is_reranked_is_told_beside_the_model_alone(candidates: int, mrr: float) -> None:
-    pairs = [("a", "aab"), ("b", "b"), ("aab", "a")]
+    pairs = [("a", "aab"), ("b", "bb"), ("aaaabb", "aa")]
     Path("x.jsonl").write_text("".join(json.dumps({"sentence1": a, "sentence2": b}) + "\n" for a, b in pairs))
     model = Opened("letters", "SentenceEmbedding", Letters().tokenizer, Letters())
     settings = Settings(metric="retrieval", candidates=candidates)
@@ -125,7 +150,7 @@ def test_a_retrieval_that_is_reranked_is_told_beside_the_model_alone(candidates:
 
 @pytest.mark.parametrize(("candidates", "mrr"), [(130, 0), (131, 100)])
 def test_more_documents_may_be_reranked_than_are_looked_at(candidates: int, mrr: float) -> None:
-    asked = Retrieval(["a"], [*("a" * length for length in range(3, 133)), "ab"], [{130: 1.0}])
+    asked = Retrieval(["a"], [*("a" * length for length in range(3, 133)), "ab"], [{130: 1.0}], [-1])
     measured = measure_retrieval(Letters(), asked, rerank=Short(), candidates=candidates)
     assert measured.facts["pairs read"] == candidates
     assert measured.statistics["mrr@10"](np.arange(1)[None]) == mrr

@@ -193,6 +193,14 @@ def test_retrieval_is_among_all_different_partners() -> None:
     assert scores["triplets"] == pytest.approx(100 / 3)
 
 
+def test_a_text_on_both_sides_of_pairs_does_not_find_itself() -> None:
+    near, far, other = [1.0, 0.0], [1.0, 0.9], [0.0, 1.0]
+    vectors = np.array([[near, far], [far, near], [other, other], [other, near]], np.float32)
+    scores = retrieval_scores(vectors, np.array([[7, 3], [3, 7], [5, 5], [5, 7]]))
+    assert scores["recall@1"] == pytest.approx((100 + 100 + 50) / 3)
+    assert scores["mrr@10"] == 100
+
+
 def test_an_objective_that_does_not_fit_is_told() -> None:
     network = BagOfVectors(10, d_model=16)
     with pytest.raises(ValueError, match=r"dims \[32\]: the vectors have 16 numbers only"):
