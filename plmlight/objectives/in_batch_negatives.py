@@ -17,7 +17,8 @@ class InBatchNegatives(EmbeddingObjective):
     Cross entropy over cosines divided by a temperature (InfoNCE: van den Oord et al. 2018, arXiv:1807.03748, eq. 4).
     Third and further texts of an example are hard negatives, of all examples (Gao et al. 2021, arXiv:2104.08821, eq.
     5). A text together with itself, read twice with different dropout, is SimCSE (there, section 3). What is no
-    negative is left out: a text equal to the one asked about or to its partner, and the partners of an equal text.
+    negative is left out, wherever it stands: a text equal to the one asked about, to its partner, or to a partner that
+    an equal text has.
 
     On several ranks the texts of all of them are compared, and gradients flow to all: the same as one large batch.
 
@@ -59,9 +60,11 @@ class InBatchNegatives(EmbeddingObjective):
 
 def _equal(ids: Tensor, everything: Tensor, own: Tensor, asked: int, answers: Sequence[int]) -> Tensor:
     """Which answers [B, N * answers] are no negatives, though they are not the one that is looked for."""
-    question, wanted = ids[:, asked, None], ids[:, answers[0], None]
-    parts = [(everything[:, place] == wanted) | (everything[:, place] == question) for place in answers]
-    parts[0] = parts[0] | (everything[:, asked] == question)  # partners of an equal text
-    found = torch.cat(parts, dim=1)
+    question = ids[:, asked, None]
+    texts, number = torch.unique(everything[:, list(answers)].T.flatten(), return_inverse=True)  # [U], [N * answers]
+    alike = everything[:, asked] == question  # [B, N]
+    partners = alike.new_zeros(len(ids), len(texts), dtype=torch.float32)
+    partners.index_add_(1, number[: len(everything)], alike.float())
+    found: Tensor = ((partners > 0) | (texts == question)).index_select(1, number)
     found[torch.arange(len(own), device=own.device), own] = False
     return found

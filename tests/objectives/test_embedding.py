@@ -58,17 +58,38 @@ def test_the_symmetric_loss_is_the_mean_of_both_directions() -> None:
     assert total == pytest.approx((entropies(logits).sum() + entropies(logits.T).sum()) / 2, rel=1e-5)
 
 
-def test_equal_texts_are_no_negatives() -> None:
-    ids = np.array([[0, 10], [1, 10], [2, 12], [0, 13], [12, 14]])
-    a, b, _ = unit(VECTORS)
-    logits = a @ b.T / 0.1
-    asked, answers = ids.T
-    other = ~np.eye(5, dtype=bool)
-    same = (answers[None] == answers[:, None]) | (answers[None] == asked[:, None]) | (asked[None] == asked[:, None])
-    logits[same & other] = -np.inf
-    assert (same & other).sum() == 5  # 0-1 and 1-0, 0-3 and 3-0, and 4-2
-    total, _ = value(InBatchNegatives(0.1), 2, text_ids=ids)
-    assert total == pytest.approx(entropies(logits).sum(), rel=1e-5)
+def expected_entropy(ids: NDArray[Any], asked: int, places: list[int]) -> float:
+    """The loss of one direction, where no partner of an equal text is a negative, row by row."""
+    directions = unit(VECTORS)
+    logits = directions[asked] @ np.concatenate(directions[places]).T / 0.1
+    answers = ids[:, places].T.flatten().tolist()
+    for row, question in enumerate(ids[:, asked].tolist()):
+        positive = {question, *ids[ids[:, asked] == question, places[0]].tolist()}
+        for column, answer in enumerate(answers):
+            if answer in positive and column != row:
+                logits[row, column] = -np.inf
+    return float(entropies(logits).sum())
+
+
+IDS = np.array(
+    [
+        [0, 10, 11],  # 11, a partner of the same text below, is no negative here
+        [0, 11, 20],
+        [1, 11, 21],  # nor is this 11 one of the two rows above
+        [2, 12, 10],  # nor this 10
+        [12, 13, 0],  # a text is no negative of itself: 12 above
+    ]
+)
+
+
+@pytest.mark.parametrize("texts", [2, 3])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_equal_texts_and_their_partners_are_no_negatives_wherever_they_stand(texts: int, symmetric: bool) -> None:
+    expected = expected_entropy(IDS, 0, list(range(1, texts)))
+    if symmetric:
+        expected = (expected + expected_entropy(IDS, 1, [0])) / 2
+    total, _ = value(InBatchNegatives(0.1, symmetric), texts, text_ids=IDS[:, :texts])
+    assert total == pytest.approx(expected, rel=1e-5)
 
 
 def test_in_batch_negatives_need_pairs() -> None:
@@ -167,7 +188,7 @@ def differentiated(objective: EmbeddingObjective, rows: slice, group: Any) -> tu
     vectors = torch.from_numpy(VECTORS[:, rows]).requires_grad_()
     batch = {
         "scores": torch.from_numpy(SCORES[rows]),
-        "text_ids": torch.arange(15).reshape(5, 3)[rows] // 14,
+        "text_ids": torch.from_numpy(IDS[[0, 2, 3, 1, 4]])[rows],  # equal questions on both ranks
     }
     ((total, count),) = objective.loss(list(vectors), batch, group).values()
     total.backward()
