@@ -43,7 +43,7 @@ def most_similar(
         top_k: how many.
 
     Returns:
-        Their places [Q, K] and cosines [Q, K], the highest first, equal ones in their order; K is ``top_k`` or N.
+        Their places [Q, K] and cosines [Q, K], the highest first, of equal ones the lowest places; K is ``top_k`` or N.
 
     Raises:
         ValueError: for a ``top_k`` below 1.
@@ -54,11 +54,12 @@ def most_similar(
     places, scores = np.zeros((len(queries), count), np.int64), np.zeros((len(queries), count), np.float32)
     directions, rows = unit(queries), max(1, _AT_ONCE // max(1, len(vectors)))
     for start in range(0, len(queries), rows):
-        cosines = directions[start : start + rows] @ vectors.T
-        best = np.sort(np.argpartition(-cosines, count - 1, axis=1)[:, :count], axis=1)
-        order = np.argsort(-np.take_along_axis(cosines, best, 1), axis=1, kind="stable")
-        found = np.take_along_axis(best, order, 1)
-        places[start : start + rows], scores[start : start + rows] = found, np.take_along_axis(cosines, found, 1)
+        distances = -(directions[start : start + rows] @ vectors.T)
+        cuts = np.partition(distances, count - 1, axis=1)[:, count - 1]
+        for query, (row, cut) in enumerate(zip(distances, cuts, strict=True), start):
+            near = np.flatnonzero(~(row > cut))  # with all that are equal at the cut, and those that are not a number
+            places[query] = near[np.argsort(row[near], kind="stable")[:count]]
+            scores[query] = -row[places[query]]
     return places, scores
 
 

@@ -39,7 +39,15 @@ def test_the_most_similar_vectors_are_those_of_a_full_sort(at_once: int, monkeyp
 
 def test_equal_vectors_come_in_their_order() -> None:
     places, _ = most_similar(np.ones((1, 2), np.float32), unit(np.ones((4, 2), np.float32)), 3)
-    assert sorted(places[0].tolist()) == places[0].tolist()
+    assert places.tolist() == [[0, 1, 2]]
+
+
+def test_of_equal_vectors_at_the_cut_the_first_ones_are_found() -> None:
+    vectors = np.eye(4, dtype=np.float32)[np.random.default_rng(0).integers(0, 4, 1000)]
+    queries = np.array([[4, 3, 2, 1], [0, 0, 0, 1], [-1, -1, -1, 0]], np.float32)
+    places, _ = most_similar(queries, vectors, 300)
+    cosines = unit(queries) @ vectors.T
+    assert places.tolist() == np.argsort(-cosines, axis=1, kind="stable")[:, :300].tolist()
 
 
 def test_an_index_finds_what_is_most_alike() -> None:
