@@ -26,8 +26,12 @@ def correlations(found: Floats, gold: Floats) -> dict[str, Statistic]:
         ``spearman`` and ``pearson``, from -1 to 1; NaN where a sample has one value only.
     """
 
+    def centred(values: Floats) -> Floats:
+        varied = values.max(-1, keepdims=True) > values.min(-1, keepdims=True)
+        return np.where(varied, values - values.mean(-1, keepdims=True), 0.0)  # the mean of one value may be rounded
+
     def pearson(ours: Floats, theirs: Floats) -> Floats:
-        ours, theirs = (each - each.mean(-1, keepdims=True) for each in (ours, theirs))
+        ours, theirs = centred(ours), centred(theirs)
         scale = np.sqrt((ours**2).sum(-1) * (theirs**2).sum(-1))
         return np.asarray((ours * theirs).sum(-1) / np.where(scale > 0, scale, np.nan))
 

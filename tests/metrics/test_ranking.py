@@ -29,6 +29,15 @@ def test_a_sample_of_one_value_has_no_correlation() -> None:
     assert all(np.isnan(statistic(np.array([[1, 1, 1]]))).all() for statistic in statistics.values())
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1])
+@pytest.mark.parametrize("count", [3, 7, 1000])
+def test_one_value_has_no_correlation_though_its_mean_is_rounded(value: float, count: int) -> None:
+    constant, varied = np.full(count, value), np.random.default_rng(0).normal(size=count)
+    for found, gold in ((constant, varied), (varied, constant), (constant, constant)):
+        for statistic in correlations(found, gold).values():
+            assert np.isnan(statistic(np.arange(count)[None])).all()
+
+
 GAINS = np.array([[0, 1, 0, 1, 0], [2, 0, 1, 0, 0], [0, 0, 0, 0, 0]], dtype=float)
 IDEAL = np.array([[1, 1, 1, 0], [1, 2, 0, 0], [1, 0, 0, 0]], dtype=float)
 """Three queries: two of three relevant documents found, both of two, and none of one."""
