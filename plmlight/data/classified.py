@@ -18,6 +18,7 @@ from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
 from plmlight.data.labelled_examples import Label, LabelledExample, LabelReader, found_names, known_label, label_names
 from plmlight.heads.cross_entropy import IGNORED
+from plmlight.text import ClassName
 
 OnError = Literal["stop", "skip"]
 
@@ -48,7 +49,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
         self,
         names: dict[str, Files | None],
         reader: LabelReader,
-        labels: list[str] | str | None,
+        labels: Sequence[ClassName] | str | None,
         stride: int | None,
         validation_fraction: float,
         folds: int | None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plmlight.data.label_files import FileFormat, entries
-from plmlight.text import nearest
+from plmlight.text import ClassName, label_name, nearest
 from plmlight.text.vectors import is_number
 
 ProblemKind = Literal["single-label", "multi-label", "regression"]
@@ -48,11 +48,11 @@ class LabelledExample:
         return {"text": self.text} | ({} if self.pair is None else {"pair": self.pair})
 
 
-def label_names(labels: Sequence[str] | str | None) -> list[str] | None:
+def label_names(labels: Sequence[ClassName] | str | None) -> list[str] | None:
     """The names of classes.
 
     Args:
-        labels: the names, or a file with one a line; None where they are not given.
+        labels: the names, numbers or true and false among them, or a file with one a line; None where not given.
 
     Returns:
         The names in order.
@@ -69,7 +69,7 @@ def label_names(labels: Sequence[str] | str | None) -> list[str] | None:
             raise ValueError(f"labels: {labels} is no file; give one with a name a line, or a list of names")
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     else:
-        names = [str(name) for name in labels]
+        names = [label_name(name) for name in labels]
     if not names:
         raise ValueError(f"{where}: there is no name of a class")
     if twice := [name for name in names if names.count(name) > 1]:
@@ -152,28 +152,17 @@ class LabelReader:
             if not isinstance(given, list):
                 told = "missing" if value is None else repr(value)
                 raise ValueError(f"the labels are {told}, expected a list, or names with {self.separator!r} between")
-            return tuple(dict.fromkeys(name for each in given if (name := _name(each))))
+            return tuple(dict.fromkeys(name for each in given if (name := label_name(each))))
         if self.problem == "regression":
             if isinstance(value, bool) or not is_number(str(value)) or not isfinite(float(value)):
                 raise ValueError(f"the label {value!r} is no number")
             return float(value)
         if isinstance(value, list):
             raise ValueError("the label is a list; learn several labels of a text with the problem MultiLabel")
-        name = _name(value)
+        name = label_name(value)
         if not name:
             raise ValueError("there is no label")
         return name
-
-
-def _name(value: Any) -> str:
-    """The name of a class, which may be a number or true and false in a file."""
-    if value is None or isinstance(value, dict | list):
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
 
 
 def found_names(labels: Sequence[Label | None]) -> list[str]:

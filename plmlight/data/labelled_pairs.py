@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from plmlight.data.classified import ClassifiedData, OnError
 from plmlight.data.label_files import FileFormat
 from plmlight.data.labelled_examples import LabelReader, ProblemKind
-from plmlight.text import TokenizerKind
+from plmlight.text import ClassName, TokenizerKind
 
 
 class LabelledPairs(ClassifiedData):
@@ -55,7 +57,7 @@ class LabelledPairs(ClassifiedData):
         first_field: str | int = "sentence1",
         second_field: str | int = "sentence2",
         label_field: str | int = "label",
-        labels: list[str] | str | None = None,
+        labels: Sequence[ClassName] | str | None = None,
         problem: ProblemKind = "single-label",
         label_separator: str = ",",
         file_format: FileFormat = "auto",

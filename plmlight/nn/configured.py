@@ -73,7 +73,7 @@ def config_of(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return {str(k): config_of(v) for k, v in value.items()}
+        return {config_of(k): config_of(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [config_of(v) for v in value]
     raise ValueError(

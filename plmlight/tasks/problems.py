@@ -16,10 +16,10 @@ from plmlight.heads.cross_entropy import IGNORED
 from plmlight.metrics.classification import Statistic, class_metrics, label_metrics, number_metrics
 from plmlight.nn import Configured
 from plmlight.tasks.analyses import of_classes, of_label_sets, of_numbers
-from plmlight.text import nearest
+from plmlight.text import ClassName, label_name, nearest
 from plmlight.text.tables import Analysis
 
-ClassWeights = Literal["balanced"] | dict[str, float]
+ClassWeights = Literal["balanced"] | dict[ClassName, float]
 
 
 class Problem(Configured, nn.Module, ABC):
@@ -107,18 +107,19 @@ class Problem(Configured, nn.Module, ABC):
             self.balanced = True
             self.class_weights = torch.zeros(len(self.labels))
             return
-        weights = _by_name("class_weights", dict(given), self.labels)
+        weights = _by_name("class_weights", given, self.labels)
         wrong = [name for name, value in weights.items() if value <= 0]
         if wrong:
             raise ValueError(f"class_weights: {wrong[0]!r} has {weights[wrong[0]]}, expected more than 0")
         self.class_weights = torch.tensor([weights.get(name, 1.0) for name in self.labels])
 
 
-def _by_name(setting: str, given: Mapping[str, float], labels: list[str]) -> dict[str, float]:
-    for name in given:
+def _by_name(setting: str, given: Mapping[ClassName, float], labels: list[str]) -> dict[str, float]:
+    named = {label_name(name): float(value) for name, value in given.items()}
+    for name in named:
         if name not in labels:
             raise ValueError(f"{setting}: there is no class {name!r}{nearest(name, labels)}")
-    return {name: float(value) for name, value in given.items()}
+    return named
 
 
 class SingleLabel(Problem):
@@ -199,27 +200,26 @@ class MultiLabel(Problem):
 
     kind = "multi-label"
 
-    def __init__(self, thresholds: float | dict[str, float] = 0.5, class_weights: ClassWeights | None = None) -> None:
+    def __init__(
+        self, thresholds: float | dict[ClassName, float] = 0.5, class_weights: ClassWeights | None = None
+    ) -> None:
         super().__init__()
         for name, value in (thresholds if isinstance(thresholds, Mapping) else {"": thresholds}).items():
             if not 0 < value < 1:
-                of = f" of {name!r}" if name else ""
+                of = f" of {label_name(name)!r}" if name != "" else ""
                 raise ValueError(f"thresholds: {value}{of} is no probability: expected more than 0 and less than 1")
-        self._thresholds, self._given = thresholds, class_weights
+        self._given_thresholds, self._given = thresholds, class_weights
+        self.thresholds: list[float] = []
 
     def begin(self, labels: list[str]) -> None:
         """See `Problem.begin`."""
         super().begin(labels)
         if not labels:
             raise ValueError("labels: at least one is needed")
-        _by_name("thresholds", self._thresholds if isinstance(self._thresholds, Mapping) else {}, labels)
+        given = self._given_thresholds
+        named = _by_name("thresholds", given if isinstance(given, Mapping) else dict.fromkeys(labels, given), labels)
+        self.thresholds = [named.get(label, 0.5) for label in labels]
         self._weigh(self._given)
-
-    @property
-    def thresholds(self) -> list[float]:
-        """That of each label."""
-        given = self._thresholds
-        return [float(given.get(name, 0.5) if isinstance(given, Mapping) else given) for name in self.labels]
 
     def facts(self) -> dict[str, Any]:
         """Adds the thresholds."""

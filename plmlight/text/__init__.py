@@ -1,6 +1,7 @@
 from plmlight.text.chat import ChatForm
 from plmlight.text.files import file_hash, replace_file, replace_folder
 from plmlight.text.form import Frame, TextForm, frame
+from plmlight.text.labels import ClassName, label_name
 from plmlight.text.nearest import nearest
 from plmlight.text.tokenizers import (
     TARGET_TOKENIZER,
@@ -20,6 +21,7 @@ from plmlight.text.words import word_marks
 __all__ = [
     "TARGET_TOKENIZER",
     "ChatForm",
+    "ClassName",
     "Frame",
     "TextForm",
     "TokenizerKind",
@@ -27,6 +29,7 @@ __all__ = [
     "document_separator",
     "file_hash",
     "frame",
+    "label_name",
     "load_target_tokenizer",
     "load_tokenizer",
     "nearest",

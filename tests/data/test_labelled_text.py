@@ -308,6 +308,17 @@ def test_a_class_without_an_example_is_refused_where_it_is_to_be_learned(tmp_pat
         found.samples("fit")
 
 
+@pytest.mark.parametrize(("labels", "names"), [([1, 0], ["1", "0"]), ([True, False], ["true", "false"])])
+def test_classes_that_are_numbers_or_truths_may_be_listed(
+    labels: list[int | bool], names: list[str], tmp_path: Path
+) -> None:
+    lines = [{"text": text, "label": label} for text, label in zip(("good", "bad"), labels, strict=True)]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = data(str(tmp_path / "x.jsonl"), tmp_path, labels=labels, validation_fraction=0)
+    assert found.labels == names
+    assert [example.label for example in found.examples["fit"]] == names
+
+
 def test_a_folder_of_texts_without_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "by").mkdir()
     (tmp_path / "by" / "a.txt").write_text("good")

@@ -9,7 +9,7 @@ from plmlight.nn import Configured, build, class_path, config_of
 
 
 class Leaf(Configured):
-    def __init__(self, number: int, words: tuple[str, ...] = ("a", "b"), table: dict[str, float] | None = None) -> None:
+    def __init__(self, number: int, words: tuple[str, ...] = ("a", "b"), table: dict[Any, float] | None = None) -> None:
         self.number, self.words, self.table = number, words, table
 
 
@@ -44,6 +44,11 @@ def test_objects_nest_and_come_back() -> None:
     assert isinstance(again, Tree)
     assert (again.left.number, again.right.number if again.right else None) == (1, 2)
     assert config_of(again) == config
+
+
+def test_keys_stay_what_they_are() -> None:
+    config = config_of(Leaf(1, table={True: 0.5, 2: 0.25, "x": 1.0}))
+    assert build(config).table == {True: 0.5, 2: 0.25, "x": 1.0}
 
 
 def test_a_subclass_is_recorded_by_its_own_arguments() -> None:

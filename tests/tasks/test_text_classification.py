@@ -87,6 +87,14 @@ def test_weights_are_compared_with_each_other_only(tmp_path: Path) -> None:
     torch.testing.assert_close(kept[1], kept[0], rtol=1e-2, atol=1e-3)
 
 
+def test_classes_that_are_numbers_or_truths_are_named_as_in_data() -> None:
+    weights = begun(SingleLabel({1: 3.0, 2.0: 0.5}), ["0", "1", "2"]).class_weights
+    assert weights is not None
+    assert weights.tolist() == [1.0, 3.0, 0.5]
+    assert begun(MultiLabel({True: 0.3}), ["false", "true"]).thresholds == [0.5, 0.3]
+    assert begun(MultiLabel({0: 0.3, "1": 0.4}), ["0", "1"]).facts()["thresholds"] == [0.3, 0.4]
+
+
 def test_balanced_weights_make_classes_count_alike() -> None:
     problem = begun(SingleLabel("balanced"))
     counts = torch.tensor([10, 40, 50])
@@ -125,6 +133,8 @@ def test_numbers_are_learned_by_squared_errors() -> None:
         (lambda: MultiLabel(1.5), r"thresholds: 1\.5 is no probability"),
         (lambda: MultiLabel({"pos": 0.0}), r"thresholds: 0\.0 of 'pos' is no probability"),
         (lambda: begun(MultiLabel({"poss": 0.5})), "thresholds: there is no class 'poss'"),
+        (lambda: begun(SingleLabel({3: 2.0})), "class_weights: there is no class '3'; expected one of 'neg'"),
+        (lambda: MultiLabel({0: 1.5}), r"thresholds: 1\.5 of '0' is no probability"),
         (lambda: begun(Regression()), "a regression has one output"),
         (lambda: TextClassification(Word2Vec(9), LABELS), "TextClassification needs an encoder, a decoder or both"),
         (lambda: TextClassification(BagOfVectors(9), LABELS, stride=-1), "stride -1: windows share at least 0"),
