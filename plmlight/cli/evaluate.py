@@ -88,7 +88,6 @@ def main(command: str, argv: list[str]) -> int:
         result = evaluate(model, chosen.data, settings, baseline, advance, rerank)
     texts, skipped = result.pop("texts", []), result.pop("skipped", [])
     result.get("baseline", {}).pop("texts", None)
-    _show(result)
     if skipped:
         print(list_skipped(skipped), file=sys.stderr)
     if chosen.texts is not None:
@@ -99,6 +98,7 @@ def main(command: str, argv: list[str]) -> int:
         with replace_file(chosen.output, "w") as handle:
             handle.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
         print(f"{chosen.output}: the numbers, and all that led to them", file=sys.stderr)
+    _show(result)
     return 0
 
 
@@ -117,7 +117,7 @@ def _progress(description: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(description, total=None)
 
@@ -146,11 +146,11 @@ def _show(result: dict[str, Any]) -> None:
     if "baseline" not in result:
         table.columns.pop()
     counted = ", ".join(f"{count:,} {name}" for name, count in result["counts"].items())
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False, emoji=False)  # names of classes may look like markup
     console.print(table)
-    console.print(f"model: {result['model']}", markup=False, highlight=False)
+    console.print(f"model: {result['model']}", highlight=False)
     if "baseline" in result:
-        console.print(f"baseline: {result['baseline']['model']}", markup=False, highlight=False)
+        console.print(f"baseline: {result['baseline']['model']}", highlight=False)
     console.print(
         f"{counted}; intervals from {drawn['samples']} bootstrap samples of {drawn['count']:,} {drawn['units']}",
         highlight=False,

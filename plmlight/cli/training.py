@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
+from rich import reconfigure
 
 import plmlight
 from plmlight.callbacks import (
@@ -33,6 +34,7 @@ from plmlight.callbacks import (
     StopsCleanly,
     Throughput,
 )
+from plmlight.callbacks.progress import LITERAL
 from plmlight.cli.seeds import report, split_seeds
 from plmlight.cli.training_end import what_next, words_to_go_on
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of, with_data
@@ -236,6 +238,7 @@ class TrainingCLI(LightningCLI):
         task = self.rebuilt or self.model
         if self.command != "predict" and isinstance(task, ScoredTask) and not settings.get("fast_dev_run"):
             extra.append((Report, Report()))
+        reconfigure(**LITERAL)  # Lightning's tables
         if settings.get("enable_progress_bar") is not False:
             extra.append((LightningProgressBar, ProgressBar()))
         callbacks += [made for kind, made in extra if not any(isinstance(c, kind) for c in callbacks)]

@@ -248,6 +248,33 @@ def test_tags_are_learned_by_the_command_and_tested_with_the_checkpoint(quick: P
     assert cli.main(["test", *words, "other.txt"]) == 2
 
 
+@pytest.mark.parametrize("command", ["validate", "test"])
+@pytest.mark.parametrize("bar", ["true", "false"])
+def test_names_of_classes_are_no_markup(
+    command: str, bar: str, quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_checkpoint(ready(TokenClassification(tiny(), ["B-:x:", "B-[/b]", "O"])), quick / "t.ckpt")
+    (quick / "x.txt").write_text("she O\nparis B-[/b]\nfrance B-:x:\n")
+    words = ["--ckpt_path", "t.ckpt", "--trainer.enable_progress_bar", bar, "--trainer.accelerator", "cpu"]
+    files = "validation_files" if command == "validate" else "test_files"
+    assert cli.main([command, *words, "--data", "TaggedText", f"--data.{files}", "x.txt"]) == 0
+    said = capsys.readouterr().out
+    assert "_f1_[/b]" in said
+    assert "_f1_:x:" in said
+
+
+def test_what_was_measured_is_written_and_shown_whatever_classes_are_called(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_checkpoint(ready(TokenClassification(tiny(), ["B-:x:", "B-[/b]", "O"])), quick / "t.ckpt")
+    (quick / "x.txt").write_text("she O\nparis B-[/b]\nfrance B-:x:\n")
+    assert cli.main(["evaluate", "t.ckpt", "--data", "x.txt", "--samples", "0", "--output", "result.json"]) == 0
+    assert "f1_[/b]" in json.loads(Path("result.json").read_text())["values"]
+    said = capsys.readouterr().out
+    assert "f1_[/b]" in said
+    assert "f1_:x:" in said
+
+
 def test_a_checkpoint_needs_no_text_to_train_on(folder: Path, quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = quick / "asked.jsonl"
     asked.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS[:4]))
