@@ -59,8 +59,9 @@ class LinearChainCRF(nn.Module):
     def log_partition(self, emissions: Tensor, counts: Tensor) -> Tensor:
         """The logarithm of the sum over all sequences, of the exponential of what each is worth.
 
-        The forward algorithm as a product of matrices for each word. Each row's best tag counts 1 in it, so that
-        nothing is lost as long as no transition is below -80.
+        The forward algorithm as a product of matrices for each word. Each row's best tag, and the best transition to
+        each tag, count 1 in it, so that nothing is lost in float32 as long as no transition is worth 70 less than
+        another to the same tag. Beyond that it is only about right, and gradients stay finite.
 
         Args:
             emissions: [B, T, L].
@@ -71,11 +72,14 @@ class LinearChainCRF(nn.Module):
         """
         emissions = _wide(emissions)
         with torch.autocast(emissions.device.type, enabled=False):
-            pairs = self.pairs.exp().to(emissions.dtype)
+            highest = self.pairs.detach().amax(0)
+            pairs = (self.pairs - highest).exp().to(emissions.dtype)
+            least = torch.finfo(emissions.dtype).tiny
             sums = [self.start + emissions[:, 0]]
-            for emission in emissions[:, 1:].unbind(1):
+            for emission in (emissions[:, 1:] + highest).unbind(1):
                 largest = sums[-1].detach().amax(-1, keepdim=True)
-                sums.append(torch.log((sums[-1] - largest).exp() @ pairs) + largest + emission)
+                product = ((sums[-1] - largest).exp() @ pairs).clamp(min=least)
+                sums.append(product.log() + largest + emission)
             last = torch.stack(sums, 1)[torch.arange(len(counts), device=counts.device), (counts - 1).clamp(min=0)]
             return torch.logsumexp(last + self.end, -1).masked_fill(counts == 0, 0)
 

@@ -47,6 +47,28 @@ def test_the_partition_is_the_sum_over_all_sequences(scale: float) -> None:
         torch.testing.assert_close(found[row], wanted.double(), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("height", [0, 90])
+def test_far_apart_transitions_and_emissions_lose_nothing_in_float32(height: int) -> None:
+    head, emissions = crf(), 100 * EMISSIONS[:, :4]
+    head.pairs.data = torch.tensor([[35.0, -35, 35], [-35, -35, 35], [35, 35, -35]], dtype=torch.double) + height
+    counts = torch.full((4,), 4)
+    expected = torch.stack([torch.stack(list(enumerated(head, row, 4).values())).logsumexp(0) for row in emissions])
+    found = head.float().log_partition(emissions.float(), counts)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("lowest", [-50.0, -110.0, -1e4])
+def test_no_transition_is_too_low_to_learn(lowest: float) -> None:
+    head, emissions = crf().float(), (100 * EMISSIONS).float().requires_grad_()
+    head.pairs.data[:] = torch.tensor([[50.0, lowest, 0], [50, lowest, lowest], [lowest, lowest, 50]])
+    labels = torch.tensor([0, 1, 1, 0, 2]).expand(4, 5)
+    head.negative_log_likelihood(emissions, labels, COUNTS).sum().backward()
+    assert emissions.grad is not None
+    for found in (emissions.grad, *(parameter.grad for parameter in head.parameters())):
+        assert found is not None
+        assert found.isfinite().all()
+
+
 def test_gradients_are_those_of_the_sum_over_all_sequences() -> None:
     head, emissions = crf(), EMISSIONS.clone().requires_grad_()
     labels = torch.tensor([[0, 1, 2, 2, 0], [1, -100, -100, -100, -100], [2, 0, 1, 7, 7], [-100] * 5])
