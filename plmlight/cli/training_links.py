@@ -89,9 +89,10 @@ def check_links(config: Namespace) -> None:
 def link_data(config: Namespace, task: Task | None) -> None:
     """Sets what the data must know of the model, where it was not given: how long a sample is, and what it is.
 
-    The length is ``data.block_length`` or ``data.max_length``, whichever the data has: what the network reads at most;
-    ``data.max_target_length`` is what it writes at most. The pairs are ``data.pairs``: those that the pair objective
-    learns from. Parallel text is ``data.form`` apart for a model that reads the one side and writes the other.
+    The length is ``data.block_length`` or ``data.max_length``, whichever the data has: that of a checkpoint's training,
+    else what the network reads at most; ``data.max_target_length`` is what it writes at most. The pairs are
+    ``data.pairs``: those that the pair objective learns from. Parallel text is ``data.form`` apart for a model that
+    reads the one side and writes the other.
 
     Args:
         config: changed in place.
@@ -183,11 +184,7 @@ def _link_windows(config: Namespace, task: Task | None) -> None:
         data.unit = task.unit
     if "stride" not in data or not (isinstance(cls, type) and issubclass(cls, QuestionAnswering)):
         return
-    if isinstance(task, QuestionAnswering):
-        stride = task.stride
-        data.max_length = task.max_length if data.max_length is None else data.max_length
-    else:
-        stride = config.model.init_args.stride
+    stride = task.stride if isinstance(task, QuestionAnswering) else config.model.init_args.stride
     if data.stride not in (None, stride):
         raise ValueError(f"data.stride {data.stride} was given, but it is the model's, {stride}: leave it out")
     data.stride = stride
@@ -223,9 +220,10 @@ def _target_length(config: Namespace, task: Task | None) -> int | None:
 
 
 def _source_length(config: Namespace, task: Task | None, name: str, endless: bool) -> int | None:
-    """How many tokens a sample has, for a network that reads as much as it can."""
+    """How many tokens a sample has: as in a checkpoint's training, else as many as the network can read."""
     if task is not None:
-        length: int | None = task.network.max_length
+        trained: int | None = getattr(task, "max_length", None)
+        length: int | None = task.network.max_length if trained is None else trained
         objective = getattr(task, "objective", None)
     else:
         length = _max_length(config.model)

@@ -40,7 +40,7 @@ class LabelledPairs(ClassifiedData):
         test_files: to test on.
         predict_files: to predict on; they need no labels.
         max_length: tokens of a pair at most, special ones included; what is longer is cut. From the command line it is
-            the network's.
+            the checkpoint's, or the network's.
         batch_size: pairs in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, padding included.
         seed: of the order.

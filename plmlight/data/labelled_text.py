@@ -43,7 +43,7 @@ class LabelledText(ClassifiedData):
         unlabelled_files: to train on beside ``files``, without labels, in the same batches: for what is learned beside
             the labels (``auxiliary`` of `TextClassification`).
         max_length: tokens of a text at most, special ones included; what is longer is cut. From the command line it is
-            the network's.
+            the checkpoint's, or the network's.
         stride: read a text that is longer in windows, which share so many tokens with the one before; None cuts it.
             From the command line it is the model's.
         batch_size: texts in a batch on each device, where ``max_tokens`` is None.

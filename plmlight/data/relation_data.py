@@ -169,7 +169,7 @@ class RelationData(LabelledData[RelationExample]):
         test_files: to test on.
         predict_files: to predict on; labels may be missing.
         max_length: tokens of a text at most, markers and special ones included; of longer ones beginning and end are
-            left out, around the entities. From the command line it is the network's.
+            left out, around the entities. From the command line it is the checkpoint's, or the network's.
         batch_size: texts in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, padding included.
         seed: of the order.

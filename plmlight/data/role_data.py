@@ -55,7 +55,7 @@ class RoleData(LabelledData[RoleExample]):
         test_files: to test on.
         predict_files: to predict on; roles may be missing.
         max_length: tokens of a sentence at most, markers and special ones included. From the command line it is the
-            network's.
+            checkpoint's, or the network's.
         batch_size: sentences in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, padding included.
         seed: of the order.

@@ -230,7 +230,8 @@ class SquadData(LabelledData[Question]):
         test_files: to test on.
         predict_files: to predict on; answers may be missing.
         max_length: tokens of a window at most, question and special tokens included; how many answers are whole in no
-            window, and so have no place to learn, is told. From the command line it is the network's.
+            window, and so have no place to learn, is told. From the command line it is the checkpoint's, or the
+            network's.
         stride: how many tokens of the context two windows share, at most half of what they have of it; 128 by default.
             From the command line it is the model's.
         batch_size: windows in a batch on each device, where ``max_tokens`` is None.

@@ -1,6 +1,7 @@
 """``infer`` and ``evaluate`` on tasks with labels: a bundle and its checkpoint answer alike."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,17 @@ import pytest
 
 from plmlight import cli
 from plmlight.cli.question import question
+from plmlight.cli.training import TrainingCLI
 from plmlight.export import export_bundle
 from plmlight.loading import load, write_checkpoint
 from plmlight.networks import BERT
-from plmlight.tasks import QuestionAnswering, RelationExtraction, SemanticRoleLabelling, TokenClassification
+from plmlight.tasks import (
+    LabelledTask,
+    QuestionAnswering,
+    RelationExtraction,
+    SemanticRoleLabelling,
+    TokenClassification,
+)
 from tests.runtime.labelled import LABELS, ready, small_classifier
 
 TEXTS = ["paris is the capital", "she opened the door", "天气很好", "the garden of france"] * 4
@@ -318,6 +326,50 @@ def test_other_tasks_need_no_text_to_train_on_either(quick: Path) -> None:
     (quick / "asked.jsonl").write_text(json.dumps({"tokens": ["she", "opened", "it"], "predicate": 1}) + "\n")
     (found,) = predicted(quick / "s.ckpt", "--data.predict_files", "asked.jsonl")
     assert len(found["tags"]) == 3
+
+
+TRAINED: dict[str, tuple[Callable[[], LabelledTask], dict[str, Any], list[str]]] = {
+    "texts": (lambda: small_classifier(max_length=12), {"text": "paris " * 30, "label": LABELS[0]}, []),
+    "pairs": (
+        lambda: small_classifier(max_length=12),
+        {"sentence1": "paris " * 30, "sentence2": "paris", "label": LABELS[0]},
+        ["--data", "LabelledPairs"],
+    ),
+    "questions": (
+        lambda: ready(QuestionAnswering(tiny(), 12, 2)),
+        {"question": "What?", "context": "Paris", "answers": {"text": ["Paris"], "answer_start": [0]}},
+        [],
+    ),
+    "relations": (
+        lambda: ready(RelationExtraction(tiny(), ["A(e1,e2)", "Other"], [5, 6, 7, 8], max_length=12)),
+        {"text": "the <e1>garden</e1> of <e2>paris</e2>", "label": "Other"},
+        [],
+    ),
+    "roles": (
+        lambda: ready(SemanticRoleLabelling(tiny(), ["B-A0", "B-V", "I-A0", "I-V", "O"], [101, 102], max_length=12)),
+        {"tokens": ["she", "opened", "it"], "predicate": 1, "tags": ["B-A0", "B-V", "O"]},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_a_checkpoint_is_tested_on_texts_as_long_as_those_of_its_training(
+    case: str, quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, record, words = TRAINED[case]
+    write_checkpoint(make(), quick / "model.ckpt")
+    (quick / "test.jsonl").write_text(json.dumps(record) + "\n")
+    found: list[int] = []
+
+    def run(command: TrainingCLI) -> int:
+        found.append(command.datamodule.max_length)
+        return 0
+
+    monkeypatch.setattr(TrainingCLI, "run", run)
+    command = ["test", "--ckpt_path", "model.ckpt", *words, "--data.test_files", "test.jsonl"]
+    assert cli.main(command) == cli.main([*command, "--data.max_length=20"]) == 0
+    assert found == [12, 20]
 
 
 def test_training_needs_text(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
