@@ -69,7 +69,7 @@ def main(command: str, argv: list[str]) -> int:
     sys.path.insert(0, os.getcwd())  # a user's own classes, by class path
     for name in dir(plmlight):
         getattr(plmlight, name)  # short class names are looked up among what is imported
-    _quieten()
+    _quieten(command)
     try:
         seeds, rest = split_seeds(argv) if command == "fit" else ([], argv)
         return _with_seeds(command, rest, seeds) if seeds else TrainingCLI(command, argv).run()
@@ -351,8 +351,9 @@ def _attribute(name: str) -> Callable[[Any], Any]:
     return lambda owner: getattr(owner, name, None)
 
 
-def _quieten() -> None:
+def _quieten(command: str) -> None:
     """Leaves out what Lightning says about things that are meant to be so."""
+    kept_for_training = () if command == "fit" else ("Be aware that when using `ckpt_path`, callbacks",)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: (
             not any(word in record.getMessage() for word in ("litlogger", "litmodels", "TPU available", "Seed set"))
@@ -364,6 +365,7 @@ def _quieten() -> None:
         ".*does not have many workers",
         ".*isinstance.treespec, LeafSpec",
         "Total length of `list` across ranks is zero",
+        *kept_for_training,
     ):
         warnings.filterwarnings("ignore", message)
 

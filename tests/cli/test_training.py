@@ -380,6 +380,17 @@ def test_validate_test_and_predict_need_only_a_checkpoint_and_text(
     assert rows[0].keys() == {"sample_ids", "loss", "tokens"}
 
 
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_checkpoint_and_its_recipe_need_no_callbacks_of_training(
+    command: str, work: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert fit() == 0
+    files = ["--data.test_files", "corpus.txt", "--data.predict_files", "corpus.txt"]
+    root = ["--trainer.default_root_dir", "runs/a"]
+    assert main([command, "--config", "recipe.yaml", "--ckpt_path", "last", *root, *files]) == 0
+    assert not [each for each in recwarn if "callbacks" in str(each.message)]
+
+
 WRONG = {
     "unknown option": (
         ["--trainer.max_step", "3"],
