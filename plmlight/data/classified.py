@@ -100,8 +100,11 @@ class ClassifiedData(LabelledData[LabelledExample]):
     def _classes(self, example: LabelledExample) -> Sequence[str]:
         return _names(example.label)
 
-    def _stratum(self, example: LabelledExample) -> Hashable | None:
-        return example.label if isinstance(example.label, str) else None  # of several labels there are too many sets
+    def _strata(self, examples: Sequence[LabelledExample]) -> Sequence[Hashable | None]:
+        """The class; of several labels the rarest, as there are too many sets of them."""
+        names = [_names(example.label) for example in examples]
+        counts = Counter(name for each in names for name in each)
+        return [min(each, key=lambda name: (counts[name], name), default=None) for each in names]
 
     def _settle(self) -> None:
         if self._to_predict:

@@ -19,9 +19,9 @@ from plmlight.data.base import Files, Stage, TokenData
 from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
 from plmlight.data.cache import cache_root
 from plmlight.data.examples import Asked, ExampleSamples, Row, place_of
+from plmlight.data.held_out import held_out
 from plmlight.data.loader import EpochLoader, SampleLoader
 from plmlight.data.readers import Piece
-from plmlight.data.sampling import Permutation
 from plmlight.data.sources import Source
 from plmlight.text import TokenizerKind, load_tokenizer, replace_file
 from plmlight.text.tables import Table, Value
@@ -162,9 +162,9 @@ class LabelledData(TokenData, Generic[E]):
         """What is equal for examples that must not be parted between training and validation; None for nothing."""
         return None
 
-    def _stratum(self, example: E) -> Hashable | None:
-        """What each fold has its part of, a class; None for nothing."""
-        return None
+    def _strata(self, examples: Sequence[E]) -> Sequence[Hashable | None]:
+        """What each fold has its part of, of each example; None for nothing."""
+        return [None] * len(examples)
 
     def _settle(self) -> None:
         """Looks at ``self.examples`` of all stages, before there are rows."""
@@ -198,38 +198,12 @@ class LabelledData(TokenData, Generic[E]):
         rank_zero_info(list_skipped(self.skipped, self._cache_folder))
 
     def _held_out(self, examples: Sequence[E]) -> list[bool]:
-        """Which examples are held out, the same ones for every seed; those of a group all or none.
-
-        Of each stratum as much as of all; what is alone in its stratum stays in training.
-        """
-        groups = [self._group(example) for example in examples]
-        numbers: dict[Hashable, int] = {}
-        for place, group in enumerate(groups):
-            numbers.setdefault(("alone", place) if group is None else group, len(numbers))
-        member = [numbers[("alone", place) if group is None else group] for place, group in enumerate(groups)]
-        order = Permutation(len(numbers), 0, 0)[np.arange(len(numbers))]
-        strata = dict(reversed([(n, self._stratum(e)) for n, e in zip(member, examples, strict=True)]))
-        sizes = Counter(strata.values())
-        if len(sizes) > 1:
-            ranks = {stratum: rank for rank, stratum in enumerate(sizes)}
-            ordered = sorted(order.tolist(), key=lambda number: ranks[strata[number]])  # stable: at random within each
-            order = np.array([number for number in ordered if sizes[strata[number]] > 1], dtype=np.int64)
-        places = np.arange(len(order))
-        if self.folds is not None and len(sizes) > 1:
-            taken = order[places % self.folds == self.fold]
-        elif self.folds is not None:
-            taken = np.array_split(order, self.folds)[self.fold]
-        elif len(sizes) > 1:
-            taken = order[np.diff(np.floor(np.arange(len(order) + 1) * self._fraction + 0.5)) > 0]
-        else:
-            taken = order[: max(1, round(len(numbers) * self._fraction))]
-        if not 0 < len(taken) < len(numbers):
-            raise ValueError(
-                f"{self._names['fit']}: {len(numbers)} examples are too few to hold some out for validation; "
-                "set validation_fraction 0, or name validation_files"
-            )
-        chosen = set(taken.tolist())
-        return [number in chosen for number in member]
+        """Which examples are held out, the same ones for every seed."""
+        groups, classes = [self._group(each) for each in examples], [self._classes(each) for each in examples]
+        try:
+            return held_out(groups, self._strata(examples), classes, self._fraction, self.folds, self.fold)
+        except ValueError as error:
+            raise ValueError(f"{self._names['fit']}: {error}") from None
 
     def plain_tokenizer(self) -> Tokenizer:
         """The tokenizer without padding and truncation, a copy that may be changed."""

@@ -239,8 +239,8 @@ class RelationData(LabelledData[RelationExample]):
     def _classes(self, example: RelationExample) -> Sequence[str]:
         return () if example.label is None else (example.label,)
 
-    def _stratum(self, example: RelationExample) -> Hashable | None:
-        return example.label
+    def _strata(self, examples: Sequence[RelationExample]) -> Sequence[Hashable | None]:
+        return [example.label for example in examples]
 
     def _settle(self) -> None:
         for stage, examples in self.examples.items():

@@ -1,6 +1,7 @@
 """Texts and pairs with labels: every form of file, what becomes of labels, and what is refused."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,9 +200,47 @@ def test_texts_with_several_labels_are_held_out_like_any_others(tmp_path: Path) 
     assert len(held) == len(set(held)) == 60
 
 
+@pytest.mark.parametrize("options", [*({"folds": 2, "fold": n} for n in range(2)), {"validation_fraction": 0.4}])
+def test_training_keeps_an_example_of_each_label_that_texts_have_beside_others(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    rare = [["common", f"rare {i // 2}"] for i in range(20)]
+    beside = [names for i in range(30) for names in ([f"shared {i // 3}", f"own {i}"], [f"own {i}"])]
+    rows = [{"text": f"text {i}", "label": names} for i, names in enumerate([*rare, *beside, ["common", "once"]])]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"problem": "multi-label", "tokenizer_kind": "word", **options}
+    found = data(str(tmp_path / "x.jsonl"), tmp_path, **options)
+    assert found.label_counts is not None
+    assert found.label_counts.all()
+    assert len(found.labels) == 52
+    assert len(found.examples["validate"]) >= 25
+    assert not any("once" in str(example.label) for example in found.examples["validate"])
+    again = data(str(tmp_path / "x.jsonl"), tmp_path, seed=7, **options)
+    assert again.examples["validate"] == found.examples["validate"]
+
+
 def test_folds_and_other_files_to_validate_on_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leave one of them out"):
         data(csv_file(tmp_path), tmp_path, folds=3, validation_files=csv_file(tmp_path))
+
+
+TOO_FEW: dict[str, tuple[str, dict[str, Any], str]] = {
+    "of each class": (
+        "a x\nb y\nc z\n",
+        {"folds": 3},
+        "x.txt: 3 examples are too few to hold some out for validation, and to keep some of each class to train on; "
+        "leave folds out",
+    ),
+    "for a part": ("a x\nb y\n", {"validation_fraction": 0.1}, "of each class to train on; set validation_fraction 0"),
+}
+
+
+@pytest.mark.parametrize("case", TOO_FEW)
+def test_too_few_examples_to_hold_some_out_are_counted(case: str, tmp_path: Path) -> None:
+    text, options, message = TOO_FEW[case]
+    (tmp_path / "x.txt").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data(str(tmp_path / "x.txt"), tmp_path, **options)
 
 
 def test_a_folder_of_classes_may_be_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

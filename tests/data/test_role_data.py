@@ -204,6 +204,12 @@ def test_sentences_are_not_parted_between_training_and_validation(tmp_path: Path
     assert not sides[0] & sides[1]
 
 
+def test_training_keeps_a_sentence_with_each_role(tmp_path: Path) -> None:
+    text = "".join(f"w{n} -  (A{n // 2}*) *\nruns run (V*) *\nsits sit * (V*)\n\n" for n in range(24))
+    for fold in range(2):
+        assert len(data(tmp_path, text, folds=2, fold=fold).labels) == 14
+
+
 def test_of_a_long_sentence_the_words_around_the_predicate_are_read() -> None:
     tokenizer = train_tokenizer(["a b c d e f g h i abcdefghi"], "wordpiece", 22)
     reader = ClauseReader(tokenizer, [60, 61], 8)  # two special tokens and two markers: four words

@@ -174,6 +174,15 @@ def test_a_tag_that_training_has_not_is_named(tmp_path: Path) -> None:
         data(tmp_path, CONLL, test_files=str(tmp_path / "test.txt"))
 
 
+@pytest.mark.parametrize("fold", range(3))
+def test_training_keeps_an_example_of_each_tag(fold: int, tmp_path: Path) -> None:
+    text = "".join(f"a O\nb B-{i // 2}\n\n" for i in range(25))
+    found = data(tmp_path, text, folds=3, fold=fold)
+    tags = {stage: {tag for each in found.examples[stage] for tag in each.tags} for stage in ("fit", "validate")}
+    assert tags["validate"] < tags["fit"] == set(found.labels)
+    assert "B-12" not in tags["validate"]
+
+
 def test_a_word_has_its_tag_at_its_first_token(tmp_path: Path) -> None:
     wordpiece = train_tokenizer(["john smith sleeps Paris"], "wordpiece", 40, lowercase=True)
     wordpiece.save(str(tmp_path / "tokenizer.json"))
