@@ -40,6 +40,9 @@ def held_out(
     keys = [("alone", place) if group is None else group for place, group in enumerate(groups)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     member = [numbers[key] for key in keys]
+    if folds is not None and len(numbers) < folds:
+        rest = " that may be parted" if len(numbers) < len(groups) else ""
+        raise ValueError(f"folds {folds} needs at least {folds} examples, and there are {len(numbers)}{rest}")
     order = Permutation(len(numbers), 0, 0)[np.arange(len(numbers))]
     stratum = dict(zip(reversed(member), reversed(strata), strict=True))  # of a group that of its first
     sizes = Counter(stratum.values())

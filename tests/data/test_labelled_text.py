@@ -225,6 +225,7 @@ def test_folds_and_other_files_to_validate_on_exclude_each_other(tmp_path: Path)
 
 
 TOO_FEW: dict[str, tuple[str, dict[str, Any], str]] = {
+    "examples": ("a x\nb y\na z\n", {"folds": 5}, "x.txt: folds 5 needs at least 5 examples, and there are 3"),
     "of each class": (
         "a x\nb y\nc z\n",
         {"folds": 3},

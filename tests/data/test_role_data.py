@@ -210,6 +210,12 @@ def test_training_keeps_a_sentence_with_each_role(tmp_path: Path) -> None:
         assert len(data(tmp_path, text, folds=2, fold=fold).labels) == 14
 
 
+def test_folds_are_of_whole_sentences(tmp_path: Path) -> None:
+    text = "".join(f"w{n} -  (A0*) *\nruns run (V*) *\nsits sit * (V*)\n\n" for n in range(3))
+    with pytest.raises(ValueError, match=r"train.txt: folds 5 needs at least 5 .* there are 3 that may be parted"):
+        data(tmp_path, text, folds=5)
+
+
 def test_of_a_long_sentence_the_words_around_the_predicate_are_read() -> None:
     tokenizer = train_tokenizer(["a b c d e f g h i abcdefghi"], "wordpiece", 22)
     reader = ClauseReader(tokenizer, [60, 61], 8)  # two special tokens and two markers: four words
