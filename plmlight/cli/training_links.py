@@ -127,10 +127,15 @@ def link_data(config: Namespace, task: Task | None) -> None:
 
 
 def _link_tokenizer(config: Namespace) -> None:
-    """Lets the data read text as the model that the network comes from, or a teacher, where nothing else was given."""
+    """Lets the data read text as the model that the network comes from, or a teacher, where nothing else was given.
+
+    What a teacher taught has its tokenizer, so that a checkpoint of it needs no teacher.
+    """
     data, network = config.data.init_args, _arguments(config.get("model"), "network")
     folder = None if network is None or "vocab_size" in network else network.get("folder")
-    folder = folder if folder is not None else _teacher(config)
+    teacher = _teacher(config)
+    if folder is None and teacher is not None:
+        folder = config.ckpt_path or teacher
     if folder is None or "tokenizer" not in data or data.tokenizer is not None:
         return
     if any(name in data and data[name] != _default(config.data.class_path, name) for name in TRAINED):

@@ -1,5 +1,6 @@
 """What a classifier learns beside its labels: each loss by its formula, and a run that resumes exactly."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -326,7 +327,7 @@ def test_the_command_opens_a_folder_as_teacher(tmp_path: Path) -> None:
     texts_of(tmp_path)
     shaken(classifier(pooling="pooler")).save_pretrained(str(tmp_path / "teacher"))
     words = [
-        *("fit", "--model", "TextClassification", "--model.network", "BagOfVectors", "--model.network.d_model", "8"),
+        *("--model", "TextClassification", "--model.network", "BagOfVectors", "--model.network.d_model", "8"),
         *("--model.problem", "SingleLabel", "--model.problem.class_weights", "balanced"),
         "--model.auxiliary",
         f"[{{class_path: Distillation, init_args: {{teacher: {tmp_path / 'teacher'}}}}}, {{class_path: PseudoLabels}}]",
@@ -335,7 +336,7 @@ def test_the_command_opens_a_folder_as_teacher(tmp_path: Path) -> None:
         *("--data.validation_fraction", "0", "--data.max_length", "16", "--data.cache_folder", str(tmp_path / "cache")),
         *("--trainer.max_steps", "2", "--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(tmp_path)),
     ]
-    assert cli.main(words) == 0, "the tokenizer is the teacher's"
+    assert cli.main(["fit", *words]) == 0, "the tokenizer is the teacher's"
     trained = plmlight.load(tmp_path / "last.ckpt")
     assert isinstance(trained, TextClassification)
     assert isinstance(trained.network, BagOfVectors)
@@ -344,3 +345,7 @@ def test_the_command_opens_a_folder_as_teacher(tmp_path: Path) -> None:
     assert weights.tolist() == [1.0, 1.0, 1.0]  # of the texts with a label
     assert trained.tokenizer is not None
     assert trained.tokenizer.get_vocab() == wordpiece().get_vocab()
+    shutil.rmtree(tmp_path / "teacher")
+    words += ["--ckpt_path", str(tmp_path / "last.ckpt"), "--data.test_files", str(tmp_path / "some.tsv")]
+    assert cli.main(["test", *words]) == 0, "what was taught needs no teacher"
+    assert cli.main(["fit", *words]) == 2
