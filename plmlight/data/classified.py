@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
-from plmlight.data.labelled import LabelledData
+from plmlight.data.labelled import LabelledData, check_some
 from plmlight.data.labelled_examples import Label, LabelledExample, LabelReader, found_names, known_label, label_names
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.text import ClassName
@@ -82,17 +82,13 @@ class ClassifiedData(LabelledData[LabelledExample]):
         return torch.tensor([found[name] for name in self.labels])
 
     def _examples(self, files: Files) -> list[LabelledExample]:
-        return self._some(self._reader.read(files), files)
+        return self._read(files)
 
-    def _some(self, examples: list[LabelledExample], files: Files) -> list[LabelledExample]:
-        if not examples:
-            left = (
-                f" left; the first of {len(self.skipped)} was refused: {': '.join(self.skipped[0])}"
-                if self.skipped
-                else ""
-            )
-            raise ValueError(f"{files}: there is no example{left}")
-        return examples
+    def _read(self, files: Files, labelled: bool = True) -> list[LabelledExample]:
+        before = len(self.skipped)
+        found = self._reader.read(files, labelled)
+        check_some(found, files, self.skipped[before:])
+        return found
 
     def _texts(self, example: LabelledExample) -> Iterable[str]:
         return example.texts
@@ -108,22 +104,21 @@ class ClassifiedData(LabelledData[LabelledExample]):
 
     def _settle(self) -> None:
         if self._to_predict:
-            self.examples["predict"] = self._without_labels(self._to_predict)
+            self.examples["predict"] = self._read(self._to_predict, labelled=False)
         if self.problem == "regression":
             self.labels = self._given or [str(self._reader.label)]
         else:
             self._settle_names()
         if self._unlabelled:
-            self.examples["fit"] = [*self.examples["fit"], *self._without_labels(self._unlabelled)]
-
-    def _without_labels(self, files: Files) -> list[LabelledExample]:
-        return self._some(self._reader.read(files, labelled=False), files)
+            self.examples["fit"] = [*self.examples["fit"], *self._read(self._unlabelled, labelled=False)]
 
     def _settle_names(self) -> None:
         """Finds the names of the classes, and gives each example its label by them."""
         if self._given is None and not self.examples["fit"]:
             raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or found_names([example.label for example in self.examples["fit"]])
+        if not self.labels:
+            raise ValueError(f"{self._names['fit']}: no example has a label")
         for stage, examples in self.examples.items():
             known = []
             for example in examples:

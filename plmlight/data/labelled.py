@@ -293,3 +293,19 @@ class LabelledData(TokenData, Generic[E]):
     @property
     def _validates(self) -> bool:
         return bool(self.examples.get("validate"))
+
+
+def check_some(examples: Sequence[Any], files: Files, skipped: Sequence[tuple[str, str]]) -> None:
+    """Refuses files without an example.
+
+    Args:
+        examples: what was read.
+        files: the files.
+        skipped: where something in them was left out, and why.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    if not examples:
+        left = f" left; the first of {len(skipped)} was refused: {': '.join(skipped[0])}" if skipped else ""
+        raise ValueError(f"{files}: there is no example{left}")

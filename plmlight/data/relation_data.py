@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
-from plmlight.data.labelled import LabelledData
+from plmlight.data.labelled import LabelledData, check_some
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, resolve
 from plmlight.decoding.entities import MarkedText, marked_tokens, read_marked, read_tags
@@ -221,8 +221,7 @@ class RelationData(LabelledData[RelationExample]):
     def _examples(self, files: Files) -> list[RelationExample]:
         found, skipped = read_relations(files, self._on_error)
         self.skipped += skipped
-        if not found:
-            raise ValueError(f"{files}: no text is left of {len(skipped)}")
+        check_some(found, files, skipped)
         return found
 
     def _texts(self, example: RelationExample) -> Iterable[str]:

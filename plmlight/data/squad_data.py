@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
-from plmlight.data.labelled import LabelledData
+from plmlight.data.labelled import LabelledData, check_some
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, open_dataset, resolve
 from plmlight.decoding.spans import QuestionWindow, question_windows, tokens_of
@@ -281,8 +281,7 @@ class SquadData(LabelledData[Question]):
     def _examples(self, files: Files) -> list[Question]:
         found, skipped = read_questions(files, self._on_error)
         self.skipped += skipped
-        if not found:
-            raise ValueError(f"{files}: no question is left of {len(skipped)}")
+        check_some(found, files, skipped)
         return found
 
     def _texts(self, example: Question) -> Iterable[str]:

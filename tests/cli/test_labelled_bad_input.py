@@ -94,6 +94,18 @@ TEXTS: dict[str, tuple[str, Any, list[str], str]] = {
         [],
         "train.jsonl: there is no other label than 'news' (2 examples)",
     ),
+    "no label at all": (
+        "train.csv",
+        "text,label\na,\nb,\n",
+        ["--model.problem=MultiLabel"],
+        "train.csv: no example has a label",
+    ),
+    "nothing of what was to be skipped": (
+        "test.csv",
+        "text,label\n ,news\n",
+        ["--data.on_error=skip"],
+        "test.csv: there is no example left; the first of 1 was refused: test.csv:2: the text is empty",
+    ),
     "too few columns": ("train.tsv", "text\tlabel\na\tx\nb\n", [], "train.tsv:3: has 1 columns, expected 2"),
     "a quote that is never closed": (
         "train.csv",

@@ -73,7 +73,9 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert [json.loads(line) for line in listed.read_text().splitlines()] == [{"where": where, "why": why}]
     assert made.skipped == [(where, why)]
     only = written(tmp_path, squad(question([wrong])), "only.json")
-    with pytest.raises(ValueError, match="no question is left of 1"):
+    with pytest.raises(
+        ValueError, match=r"only\.json: there is no example left; the first of 1 .* question 'q1': the answer 'Eve'"
+    ):
         SquadData(only, on_error="skip", cache_folder=str(tmp_path))
 
 
