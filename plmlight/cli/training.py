@@ -160,7 +160,7 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses ``args``; the process's own words are not looked at."""
         self.config = parser.parse_args(args)
-        if self.config.get("seeds") is not None:  # words on the command line do not come here
+        if self.config.pop("seeds", None) is not None:  # words on the command line do not come here
             raise ValueError("seeds: belongs on the command line, fit ... --seeds 0,1,2, not into a configuration")
         if self.seed is not None:
             if self.config.ckpt_path is not None:

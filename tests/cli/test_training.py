@@ -391,6 +391,13 @@ def test_a_checkpoint_and_its_recipe_need_no_callbacks_of_training(
     assert not [each for each in recwarn if "callbacks" in str(each.message)]
 
 
+def test_the_configuration_that_a_run_saves_is_one_for_other_commands(work: Path) -> None:
+    assert fit() == 0
+    saved = ["--config", "runs/a/logs/version_0/config.yaml", "--ckpt_path", "last"]
+    assert main(["validate", *saved]) == 0
+    assert main(["fit", *saved]) == 0
+
+
 WRONG = {
     "unknown option": (
         ["--trainer.max_step", "3"],
