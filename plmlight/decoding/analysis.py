@@ -123,13 +123,7 @@ class TextAnalyser(ABC):
         Raises:
             ValueError: where it is missing or no text, naming the request.
         """
-        found = []
-        for number, request in enumerate(requests):
-            if not isinstance(request, Mapping) or not isinstance(value := request.get(name), str):
-                has = ", ".join(map(repr, request)) if isinstance(request, Mapping) else type(request).__name__
-                raise ValueError(f"request {number}: expected a text under {name!r}, and it has {has or 'nothing'}")
-            found.append(value)
-        return found
+        return [text_field(request, name, number) for number, request in enumerate(requests)]
 
     def outputs(
         self,
@@ -167,6 +161,23 @@ class TextAnalyser(ABC):
             for place, number in enumerate(numbers):
                 rows[number] = {name: values[place] for name, values in found.items()}
         return rows
+
+
+def text_field(request: Any, name: str, number: int) -> str:
+    """A text of a request.
+
+    Args:
+        request: a record.
+        name: of the text.
+        number: of the request, for messages.
+
+    Raises:
+        ValueError: where it is missing or no text, naming the request.
+    """
+    if not isinstance(request, Mapping) or not isinstance(value := request.get(name), str):
+        has = ", ".join(map(repr, request)) if isinstance(request, Mapping) else type(request).__name__
+        raise ValueError(f"request {number}: expected a text under {name!r}, and it has {has or 'nothing'}")
+    return value
 
 
 def located(error: ValueError, places: Sequence[str]) -> ValueError:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from plmlight.decoding.analysis import OutputModel, Record, TextAnalyser, softmax
+from plmlight.decoding.analysis import OutputModel, Record, TextAnalyser, softmax, text_field
 from plmlight.text import nearest
 
 SHOWN = 5
@@ -152,7 +152,7 @@ class TextClassifier(TextAnalyser):
         """See `TextAnalyser.answers`."""
         texts = self.field(requests, "text")
         paired = [number for number, request in enumerate(requests) if request.get("pair") is not None]
-        pairs = dict(zip(paired, self.field([requests[number] for number in paired], "pair"), strict=True))
+        pairs = {number: text_field(requests[number], "pair", number) for number in paired}
         for number, text in [*enumerate(texts), *pairs.items()]:
             if not text.strip():
                 raise ValueError(f"request {number}: the text is empty")

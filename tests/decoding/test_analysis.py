@@ -62,8 +62,8 @@ def test_long_texts_lose_their_end_and_keep_the_special_tokens() -> None:
 def test_a_request_that_lacks_its_text_is_named() -> None:
     with pytest.raises(ValueError, match="request 1: expected a text under 'text', and it has 'txt'"):
         classifier()[0].answers([{"text": "paris"}, {"txt": "paris"}])
-    with pytest.raises(ValueError, match="request 0: expected a text under 'pair'"):
-        classifier()[0].answers([{"text": "paris", "pair": 3}])
+    with pytest.raises(ValueError, match="request 1: expected a text under 'pair'"):
+        classifier()[0].answers([{"text": "paris"}, {"text": "paris", "pair": 3}])
     with pytest.raises(ValueError, match="put brackets"):
         classifier()[0].classify("paris")
     with pytest.raises(ValueError, match="top_k must be at least 1"):
