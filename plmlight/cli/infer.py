@@ -11,7 +11,7 @@ from plmlight.cli.decoding_options import DECODING, add_decoding_options
 from plmlight.cli.infer_answers import answers_of
 from plmlight.cli.infer_chat import chat
 from plmlight.cli.infer_models import one_line_warnings, open_model
-from plmlight.cli.infer_requests import asked, asked_of_pairs
+from plmlight.cli.infer_requests import asked, asked_of_pairs, told_by_place
 from plmlight.cli.infer_search import NAMED, searching
 from plmlight.decoding import DecodingOptions, TextAnalyser
 from plmlight.text import replace_file
@@ -79,7 +79,7 @@ def main(command: str, argv: list[str]) -> int:
         else [each.text for each in requests]
     )
     batch_size = values.batch_size or answers.batch_size
-    with one_line_warnings(command):
+    with one_line_warnings(command), told_by_place(requests):
         if values.output is None and answers.shows(texts):
             answers.show(texts, batch_size)
             return 0

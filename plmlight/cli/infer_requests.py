@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from plmlight.decoding import Record, TextAnalyser
+from plmlight.decoding.analysis import located
 
 STANDARD_INPUT = "standard input"
 
@@ -20,7 +22,7 @@ class Asked:
 
     Attributes:
         content: a text, or a record.
-        where: where a record of a file stands, for messages.
+        where: where it stands in a file, for messages; empty where it was given as words of the command.
     """
 
     content: str | Record
@@ -43,6 +45,23 @@ class Asked:
     def request(self, model: TextAnalyser) -> Record:
         """The whole record, as a task with labels may need more than a text."""
         return model.request(self.content) if isinstance(self.content, str) else self.content
+
+
+@contextmanager
+def told_by_place(requests: Sequence[Asked]) -> Iterator[None]:
+    """Lets errors about requests say where in a file those stand.
+
+    Args:
+        requests: all that are asked.
+
+    Raises:
+        ValueError: as it came, with the place of its request for the number.
+    """
+    try:
+        yield
+    except ValueError as error:
+        places = [each.where or f"request {number}" for number, each in enumerate(requests)]
+        raise located(error, places) from None
 
 
 def asked_of_pairs(values: Any) -> list[Asked]:
@@ -100,7 +119,8 @@ def _from_standard_input() -> list[Asked]:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{STANDARD_INPUT}: byte {error.start} is not UTF-8") from None
-    return [Asked(line.removesuffix("\n")) for line in io.StringIO(text, newline=None)]
+    found = enumerate(io.StringIO(text, newline=None), 1)
+    return [Asked(line.removesuffix("\n"), f"{STANDARD_INPUT}:{number}") for number, line in found]
 
 
 def _from_file(file: str) -> Iterator[Asked]:
@@ -112,4 +132,5 @@ def _from_file(file: str) -> Iterator[Asked]:
         for where, record in objects(Source(file, "jsonl"), "text"):
             yield Asked(record, where)
     else:
-        yield from map(Asked, lines(Source(file, "text")))
+        for number, line in enumerate(lines(Source(file, "text")), 1):
+            yield Asked(line, f"{file}:{number}")

@@ -64,7 +64,7 @@ def test_records_are_requests_and_keep_what_they_have(folder: Path, capsys: pyte
 def test_what_a_record_lacks_and_foreign_options_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bare.jsonl").write_text('{"pair": "x"}\n')
     assert cli.main(["infer", str(folder / "model.ckpt"), "--input", str(folder / "bare.jsonl")]) == 2
-    assert "request 0: expected a text under 'text', and it has 'pair'" in capsys.readouterr().err
+    assert "bare.jsonl:1: expected a text under 'text', and it has 'pair'" in capsys.readouterr().err
     assert cli.main(["infer", str(folder / "model.ckpt"), "--text", "x", "--num_beams", "2"]) == 2
     assert "--num_beams is not for" in (error := capsys.readouterr().err)
     assert "classifies texts" in error

@@ -1,6 +1,8 @@
 """Bad labelled data, as a user meets it: one line that names file, line and the nearest valid value, and status 2."""
 
+import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -391,11 +393,11 @@ def test_what_is_evaluated(case: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 ASKED: dict[str, tuple[str, list[dict[str, Any]], str]] = {
-    "an empty text": ("classes", [{"text": "a"}, {"text": " "}], "request 1: the text is empty"),
-    "no text": ("classes", [{"text": "a"}, {"txt": "b"}], "request 1: expected a text under 'text', and it has 'txt'"),
-    "an empty word": ("tags", [{"tokens": ["a", ""]}], "request 0: has an empty word"),
-    "a marker is missing": ("relations", [{"text": "<e1>a</e1> b"}], "request 0: the marker <e2> is missing"),
-    "an empty question": ("questions", [{"question": "", "context": "a"}], "request 0: the question is empty"),
+    "an empty text": ("classes", [{"text": "a"}, {"text": " "}], "asked.jsonl:2: the text is empty"),
+    "no text": ("classes", [{"text": "a"}, {"txt": "b"}], "asked.jsonl:2: expected a text under 'text', and it has"),
+    "an empty word": ("tags", [{"tokens": ["a", ""]}], "asked.jsonl:1: has an empty word"),
+    "a marker is missing": ("relations", [{"text": "<e1>a</e1> b"}], "asked.jsonl:1: the marker <e2> is missing"),
+    "an empty question": ("questions", [{"question": "", "context": "a"}], "asked.jsonl:1: the question is empty"),
 }
 
 
@@ -404,3 +406,15 @@ def test_what_is_asked(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     kind, content, message = ASKED[case]
     write_checkpoint(MODELS[kind](), Path("model.ckpt"))
     assert message in complaint(["infer", "model.ckpt", "--input", written("asked.jsonl", content)], capsys)
+
+
+def test_a_line_without_text_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(MODELS["classes"](), Path("model.ckpt"))
+    text = "paris\n\nis\n"
+    assert "asked.txt:2: the text is empty" in complaint(
+        ["infer", "model.ckpt", "--input", written("asked.txt", text)], capsys
+    )
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert "standard input:2: the text is empty" in complaint(["infer", "model.ckpt"], capsys)
+    words = ["--text", "paris", "--text", " "]
+    assert "request 1: the text is empty" in complaint(["infer", "model.ckpt", *words], capsys)
