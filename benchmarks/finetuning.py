@@ -57,6 +57,10 @@ TREC = {"train": "cls/trec.train.all", "test": "cls/trec.test.all", "measure": "
 TREC_FILES = ("--file_format", "text", "--encoding", "latin-1")
 SST2 = {"train": "cls/sst2.train.tsv", "test": "cls/sst2.test.tsv", "measure": "accuracy"}
 SST2_FILES = ("--text_field", "sentence")
+LORA = (
+    *("--model.adapter", "LoRA", "--model.adapter.targets", '["*"]', "--model.adapter.rank", "10"),
+    *("--model.optimizer.lr", "1e-3", "--model.optimizer.layer_decay", "null", "--trainer.max_epochs", "3"),
+)
 RESUME = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f1"}
 FOLDER = ("--model.network.folder", MINILM)
 THUCNEWS = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
@@ -90,7 +94,7 @@ ROWS = {
     "sst2-minilm": Row("classification-minilm-sst2", fit=FOLDER, evaluate=SST2_FILES, **SST2),
     "sst2-lora": Row(
         "classification-minilm-sst2",
-        fit=(*FOLDER, "--model.adapter", "LoRA", "--model.adapter.targets", '["*"]', "--model.optimizer.lr", "1e-3"),
+        fit=(*FOLDER, *LORA),
         evaluate=SST2_FILES,
         **SST2,
     ),
