@@ -77,6 +77,11 @@ class LSTMSeq2Seq(EncoderDecoder):
         """The table of the target's tokens [V, D]."""
         return self.token_table if self.target_table is None else self.target_table
 
+    def writers(self) -> list[nn.Module]:
+        """The decoder, what its state starts from, and a table of its own; see `EncoderDecoder.writers`."""
+        tables = [] if self.target_table is None else [self.target_table]
+        return [self.decoder, self.bridge, *tables]
+
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Reads; see `EncoderDecoder.encode`. The memory is zero at padding and nowhere else; a row is one document."""
         memory: Tensor = self.encoder(self.dropout(self.token_table(input_ids)), attention_mask)[0]

@@ -44,6 +44,10 @@ class EncoderDecoderPair(EncoderDecoder):
         """The decoder's table of tokens."""
         return self.decoder.token_embedding
 
+    def writers(self) -> list[nn.Module]:
+        """The decoder."""
+        return [self.decoder]
+
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Reads; see `EncoderDecoder.encode`."""
         memory: Tensor = self.encoder(input_ids, attention_mask)

@@ -130,6 +130,10 @@ class T5(Pretrained, StackedEncoderDecoder):
         """The table of the tokens [V, D]."""
         return self.token_table
 
+    def writers(self) -> list[nn.Module]:
+        """Adds the decoder's bias."""
+        return [*super().writers(), self.decoder_bias]
+
     def embed(self, input_ids: Tensor, visible: Tensor | None, past: int, *, target: bool) -> Tensor:
         """Token vectors, without positions; see `StackedEncoderDecoder.embed`."""
         out: Tensor = self.dropout(self.token_table(input_ids))

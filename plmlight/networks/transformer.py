@@ -145,6 +145,11 @@ class Transformer(Pretrained, StackedEncoderDecoder):
         """The table of the target's tokens [V, D]."""
         return self.token_table if self.target_table is None else self.target_table
 
+    def writers(self) -> list[nn.Module]:
+        """Adds what makes vectors of the target's tokens."""
+        tables = [] if self.target_table is None else [self.target_table]
+        return [*super().writers(), *tables, self.decoder_positions, self.decoder_embedding_norm]
+
     def embed(self, input_ids: Tensor, visible: Tensor | None, past: int, *, target: bool) -> Tensor:
         """Scaled token vectors plus position vectors; see `StackedEncoderDecoder.embed`.
 

@@ -45,6 +45,10 @@ class StackedEncoderDecoder(EncoderDecoder):
             [B, T, D].
         """
 
+    def writers(self) -> list[nn.Module]:
+        """The decoder and its norm; see `EncoderDecoder.writers`."""
+        return [self.decoder, self.decoder_norm]
+
     def position_bias(self, length: int, past: int, device: torch.device, *, target: bool) -> Tensor | None:
         """What relative positions add to the scores, [1, H, T, P+T]; None where there are none."""
         return None

@@ -240,6 +240,10 @@ class EncoderDecoder(Network):
     head_scale: float = 1.0
     """The factor of hidden states before a projection that is tied to the token table (T5: one over the root of D)."""
 
+    @abstractmethod
+    def writers(self) -> list[nn.Module]:
+        """The modules that only `decode` uses, and `encode` does not."""
+
     @property
     def target_embedding(self) -> nn.Embedding:
         """The table of the tokens that are written, to which a head may be tied; the source's where it is shared."""

@@ -21,7 +21,7 @@ from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.analyses import of_answers
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.publishing import publish
-from plmlight.tasks.reading import check_reads, hidden_states, hidden_width
+from plmlight.tasks.reading import check_reads, freeze_writers, hidden_states, hidden_width
 from plmlight.text.tables import Analysis
 
 
@@ -64,6 +64,7 @@ class QuestionAnswering(LabelledTask):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "QuestionAnswering")
+        freeze_writers(network)
         if max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens must be at least 1, not {max_answer_tokens}")
         if stride < 0:

@@ -24,6 +24,17 @@ def check_reads(network: Network, task: str) -> None:
         raise ValueError(f"{task} needs an encoder, a decoder or both, and {type(network).__name__} is none")
 
 
+def freeze_writers(network: Network) -> None:
+    """Leaves out of training what only writes, where of an encoder and a decoder the encoder alone reads.
+
+    Args:
+        network: what `check_reads` lets through, with its adapter; changed in place.
+    """
+    if isinstance(network, EncoderDecoder):
+        for part in network.writers():
+            part.requires_grad_(False)
+
+
 def num_token_types(network: Network) -> int:
     """How many kinds of segments a network tells apart; 0 where it takes none."""
     return network.num_token_types if isinstance(network, Encoder) else 0

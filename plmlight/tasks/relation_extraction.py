@@ -19,7 +19,7 @@ from plmlight.objectives.base import Parts
 from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.analyses import of_classes, samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
-from plmlight.tasks.reading import check_reads, hidden_states, hidden_width, pooled
+from plmlight.tasks.reading import check_reads, freeze_writers, hidden_states, hidden_width, pooled
 from plmlight.text.tables import Analysis
 
 RelationPooling = Literal["entity_start", "cls", "mean"]
@@ -70,6 +70,7 @@ class RelationExtraction(LabelledTask):
         grow_vocabulary(network, max(markers) + 1)  # before anything is noted of it
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "RelationExtraction")
+        freeze_writers(network)
         if len(labels) < 2:
             raise ValueError(f"labels {labels}: at least two classes are needed")
         self.labels, self.markers, self.pooling = labels, markers, pooling

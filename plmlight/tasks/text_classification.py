@@ -20,7 +20,7 @@ from plmlight.tasks.auxiliary import Auxiliary
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.problems import Problem, SingleLabel
 from plmlight.tasks.publishing import publish
-from plmlight.tasks.reading import check_reads, hidden_states, hidden_width, pooled, written_states
+from plmlight.tasks.reading import check_reads, freeze_writers, hidden_states, hidden_width, pooled, written_states
 from plmlight.text.tables import Analysis
 
 ClassificationPooling = Literal["mean", "cls", "max", "pooler"]
@@ -72,6 +72,8 @@ class TextClassification(LabelledTask):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "TextClassification")
+        if pooling != "pooler":
+            freeze_writers(network)
         if stride is not None and stride < 0:
             raise ValueError(f"stride {stride}: windows share at least 0 tokens; leave it out to cut long texts")
         self.labels, self.pooling, self.max_length, self.stride = labels, pooling, max_length, stride

@@ -22,7 +22,7 @@ from plmlight.optim import OptimizerFactory, Schedule
 from plmlight.tasks.analyses import of_tags, samples_of
 from plmlight.tasks.labelled import Found, LabelledTask
 from plmlight.tasks.publishing import publish
-from plmlight.tasks.reading import check_reads, hidden_states, hidden_width
+from plmlight.tasks.reading import check_reads, freeze_writers, hidden_states, hidden_width
 from plmlight.text.tables import Analysis
 from plmlight.text.tagging import Scheme, scheme_of, transitions
 from plmlight.text.word_rows import Unit
@@ -70,6 +70,7 @@ class TokenClassification(LabelledTask):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, type(self).__name__)
+        freeze_writers(network)
         if len(labels) < 2:
             raise ValueError(f"labels {labels}: at least two tags are needed")
         seen = scheme_of(labels)
