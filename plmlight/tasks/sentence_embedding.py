@@ -37,7 +37,8 @@ class SentenceEmbedding(ScoredTask):
         pooling: ``mean`` and ``max`` over the tokens, ``cls`` is the first token (XLNet: the last), ``pooler``
             BERT's layer over it.
         normalise: scale the vectors to length 1.
-        pooler: whether there is BERT's layer, though ``pooling`` does not use it: published folders hold one.
+        pooler: whether there is BERT's layer, though ``pooling`` does not use it, and it is not trained: published
+            folders hold one.
         objective: what the vectors learn of each other; `InBatchNegatives` by default.
         optimizer: makes the optimiser; `AdamW` by default.
         schedule: the learning rate over the run; `WarmupCosine` by default.
@@ -64,6 +65,8 @@ class SentenceEmbedding(ScoredTask):
         self.objective = objective if objective is not None else InBatchNegatives()
         self.objective.check_width(network.d_model)
         self.pooler = Pooler(network.d_model, last=network.cls_last) if pooler or pooling == "pooler" else None
+        if self.pooler is not None:
+            self.pooler.requires_grad_(pooling == "pooler")
 
     def forward(
         self,

@@ -193,6 +193,15 @@ def test_retrieval_is_among_all_different_partners() -> None:
     assert scores["triplets"] == pytest.approx(100 / 3)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls", "pooler"])
+def test_a_pooler_is_trained_where_it_is_used(pooling: Any) -> None:
+    task = SentenceEmbedding(BERT(20, d_model=16, num_layers=1, num_heads=2), pooling, pooler=True)
+    task(torch.tensor([[5, 6, 7]]))["sentence_embedding"].sum().backward()
+    assert all((each.grad is not None) == each.requires_grad for each in task.parameters())
+    assert task.pooler is not None
+    assert all(each.requires_grad == (pooling == "pooler") for each in task.pooler.parameters())
+
+
 def test_a_text_on_both_sides_of_pairs_does_not_find_itself() -> None:
     near, far, other = [1.0, 0.0], [1.0, 0.9], [0.0, 1.0]
     vectors = np.array([[near, far], [far, near], [other, other], [other, near]], np.float32)
