@@ -16,7 +16,7 @@ from plmlight import runtime
 def main(bundle: str, file: str) -> None:
     """Names the class of each line."""
     model = runtime.load(bundle)  # provider="cuda" and threads=4 are strict: what can not be had is an error
-    texts = [line for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    texts = [line for line in Path(file).read_text(encoding="utf-8").split("\n") if line.strip()]
 
     # Lines of similar length run together. A pair is a tuple of two texts; classify() gives all classes of each text,
     # answers() what JSON can say: thresholds of several labels are applied there, and a regression is one number.

@@ -14,7 +14,7 @@ from plmlight import runtime
 def main(bundle: str, file: str) -> None:
     """Prints each line with brackets around what was found in it."""
     model = runtime.load(bundle)  # provider="cuda" and threads=4 are strict: what can not be had is an error
-    texts = [line for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    texts = [line for line in Path(file).read_text(encoding="utf-8").split("\n") if line.strip()]
 
     # A span has its text, where it begins and ends in the line (in characters), its label and a score. A sentence that
     # is cut into words already is a list of them; then spans count words.

@@ -15,7 +15,8 @@ from plmlight import runtime
 def main(bundle: str, source: str, target: str) -> None:
     """Translates all lines of a file into another."""
     model = runtime.load(bundle)  # provider="cuda" and threads=4 are strict: what can not be had is an error
-    texts = Path(source).read_text(encoding="utf-8").splitlines()
+    with Path(source).open(encoding="utf-8") as lines:
+        texts = [line.removesuffix("\n") for line in lines]
 
     # Lines of similar length run together; a line leaves its batch when its beams are done. What is longer than the
     # model reads is cut and counted in a warning. generate() gives the n best of each with their scores, stream() one

@@ -63,7 +63,7 @@ def test_the_search_example_orders_by_a_cross_encoder(embedding_bundle: Path, tm
 
 
 def test_the_translate_example_runs(translating_bundle: Path, tmp_path: Path) -> None:
-    texts = ["the door", "she opened the garden", "a" * 90]
+    texts = ["the door", "she opened\u2028the garden", "a" * 90]  # a separator within a line ends no line
     (tmp_path / "in.txt").write_text("\n".join(texts))
     printed = run("translate.py", translating_bundle, tmp_path / "in.txt", tmp_path / "out.txt")
     wanted = runtime.load(translating_bundle).translate(
@@ -81,21 +81,21 @@ def test_every_example_is_in_the_readme() -> None:
 
 def exported(task: LabelledTask, folder: Path) -> Path:
     assert export_bundle(task, None, folder / "bundle").passed
-    (folder / "in.txt").write_text("paris is the capital\n\nshe opened the door\n")
+    (folder / "in.txt").write_text("paris is the capital\n\nshe opened\u2028the door\n")
     return folder / "bundle"
 
 
 def test_the_classify_example_runs(tmp_path: Path) -> None:
     bundle = exported(small_classifier(BagOfVectors(101, d_model=24, max_length=37)), tmp_path)
-    first, second = map(json.loads, run("classify.py", bundle, tmp_path / "in.txt").splitlines())
-    assert (first["text"], second["text"]) == ("paris is the capital", "she opened the door")
+    first, second = map(json.loads, run("classify.py", bundle, tmp_path / "in.txt").split("\n")[:-1])
+    assert (first["text"], second["text"]) == ("paris is the capital", "she opened\u2028the door")
     assert first["label"] == runtime.load(bundle).classify([first["text"]])[0][0].label
 
 
 def test_the_tag_example_marks_every_word_that_is_tagged(tmp_path: Path) -> None:
     bundle = exported(ready(TokenClassification(BagOfVectors(101, d_model=24, max_length=37), ["A", "B"])), tmp_path)
     spans = runtime.load(bundle).tag(["paris is the capital"])[0]
-    printed = run("tag.py", bundle, tmp_path / "in.txt").splitlines()
+    printed = run("tag.py", bundle, tmp_path / "in.txt").removesuffix("\n").split("\n")
     assert printed[0] == " ".join(f"[{span.label} {span.text}]" for span in spans)
     assert len(printed) == 2
 
