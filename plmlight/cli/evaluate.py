@@ -15,6 +15,7 @@ from plmlight.decoding import DecodingOptions
 from plmlight.text import replace_file
 
 if TYPE_CHECKING:
+    from plmlight.evaluation import Settings
     from plmlight.evaluation.measurement import Advance
     from plmlight.evaluation.models import Opened
 
@@ -36,11 +37,34 @@ def main(command: str, argv: list[str]) -> int:
     decoding = {name: chosen[name] for name in WRITING if chosen[name] is not None}
     DecodingOptions(**decoding)  # before a model loads
 
-    from plmlight.data.labelled import list_skipped
-    from plmlight.evaluation import Bootstrap, Columns, Generation, Settings, evaluate, open_model
-    from plmlight.evaluation.labelled import KINDS, Fields
+    from plmlight.evaluation import evaluate, open_model
+    from plmlight.evaluation.labelled import KINDS
 
-    settings = Settings(
+    settings = _settings(chosen, decoding)
+
+    def opened(name: str) -> Opened:
+        with one_line_warnings(command):
+            return open_model(name, chosen.provider, chosen.threads, chosen.graph)
+
+    model = opened(chosen.model)
+    baseline = opened(chosen.baseline) if chosen.baseline is not None else None
+    rerank = opened(chosen.rerank) if chosen.rerank is not None else None
+    for one in (model, baseline):
+        if one is not None and one.task != "Seq2Seq":
+            _refuse_foreign(one.name, one.task, chosen, decoding, written=one.task in KINDS)
+    with _progress(f"Evaluating {chosen.model}") as advance, one_line_warnings(command):
+        result = evaluate(model, chosen.data, settings, baseline, advance, rerank)
+    _write(result, chosen)
+    _show(result)
+    return 0
+
+
+def _settings(chosen: Any, decoding: Mapping[str, Any]) -> Settings:
+    """What was chosen, as the evaluation takes it."""
+    from plmlight.evaluation import Bootstrap, Columns, Generation, Settings
+    from plmlight.evaluation.labelled import Fields
+
+    return Settings(
         metric=chosen.metric,
         text_field=chosen.text_field,
         document=chosen.document,
@@ -72,20 +96,12 @@ def main(command: str, argv: list[str]) -> int:
         batch_size=chosen.batch_size,
         bootstrap=Bootstrap(chosen.samples, chosen.confidence, chosen.seed),
     )
-    running = (chosen.provider, chosen.threads, chosen.graph)
 
-    def opened(name: str) -> Opened:
-        with one_line_warnings(command):
-            return open_model(name, *running)
 
-    model = opened(chosen.model)
-    baseline = opened(chosen.baseline) if chosen.baseline is not None else None
-    rerank = opened(chosen.rerank) if chosen.rerank is not None else None
-    for one in (model, baseline):
-        if one is not None and one.task != "Seq2Seq":
-            _refuse_foreign(one.name, one.task, chosen, decoding, written=one.task in KINDS)
-    with _progress(f"Evaluating {chosen.model}") as advance, one_line_warnings(command):
-        result = evaluate(model, chosen.data, settings, baseline, advance, rerank)
+def _write(result: dict[str, Any], chosen: Any) -> None:
+    """Writes what was asked for; takes the texts, and what was left out, out of the result into files of their own."""
+    from plmlight.data.labelled import list_skipped
+
     texts, skipped = result.pop("texts", []), result.pop("skipped", [])
     result.get("baseline", {}).pop("texts", None)
     if skipped:
@@ -98,8 +114,6 @@ def main(command: str, argv: list[str]) -> int:
         with replace_file(chosen.output, "w") as handle:
             handle.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
         print(f"{chosen.output}: the numbers, and all that led to them", file=sys.stderr)
-    _show(result)
-    return 0
 
 
 def _refuse_foreign(name: str, task: str, chosen: Any, decoding: Mapping[str, Any], *, written: bool) -> None:

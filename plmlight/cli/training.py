@@ -353,7 +353,7 @@ def _attribute(name: str) -> Callable[[Any], Any]:
 
 def _quieten(command: str) -> None:
     """Leaves out what Lightning says about things that are meant to be so."""
-    kept_for_training = () if command == "fit" else ("Be aware that when using `ckpt_path`, callbacks",)
+    meant_outside_training = () if command == "fit" else ("Be aware that when using `ckpt_path`, callbacks",)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: (
             not any(word in record.getMessage() for word in ("litlogger", "litmodels", "TPU available", "Seed set"))
@@ -365,7 +365,7 @@ def _quieten(command: str) -> None:
         ".*does not have many workers",
         ".*isinstance.treespec, LeafSpec",
         "Total length of `list` across ranks is zero",
-        *kept_for_training,
+        *meant_outside_training,
     ):
         warnings.filterwarnings("ignore", message)
 

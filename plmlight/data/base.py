@@ -39,6 +39,8 @@ class TokenData(LightningDataModule):
     tokenizer: Tokenizer
     target_tokenizer: Tokenizer | None = None
     """Of a target that has a vocabulary of its own."""
+    _names: dict[str, Files | None]
+    """The files of each stage, where a subclass reads files."""
 
     def __init__(self, validation_fraction: float, seed: int, num_workers: int, cache_folder: str | None) -> None:
         super().__init__()
@@ -62,6 +64,10 @@ class TokenData(LightningDataModule):
     @abstractmethod
     def _validates(self) -> bool:
         """Whether there is text to validate on."""
+
+    def _named(self, stage: str) -> str:
+        """The files of a stage, for messages; those to train on where a part of them is held out for it."""
+        return named(self._names.get(stage) or self._names["fit"] or "")
 
     def _no_text(self, stage: Stage, whose: str = "") -> ValueError:
         """What is wrong where there is no text for a stage, and which setting names it."""
@@ -215,14 +221,15 @@ class Corpus(TokenData):
     def _validates(self) -> bool:
         return self.has_text("validate")
 
-    def _named(self, stage: str) -> str:
-        files = self._names[stage] or self._names["fit"] or ""
-        return files if isinstance(files, str) else " ".join(files[:3])
-
     @property
     def token_counts(self) -> Tensor:
         """How often each token stands in ``files`` [V], int64."""
         return torch.from_numpy(self._shards["fit"].counts)
+
+
+def named(files: Files) -> str:
+    """Files by their names, for messages: the first of many."""
+    return files if isinstance(files, str) else " ".join(files[:3])
 
 
 def held_out(num_documents: int, fraction: float, split: Split) -> NDArray[np.bool_] | None:

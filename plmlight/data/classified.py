@@ -118,7 +118,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
             raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or found_names([example.label for example in self.examples["fit"]])
         if not self.labels:
-            raise ValueError(f"{self._names['fit']}: no example has a label")
+            raise ValueError(f"{self._named('fit')}: no example has a label")
         for stage, examples in self.examples.items():
             known = []
             for example in examples:
@@ -131,7 +131,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
             self.examples[stage] = known
         if self.problem == "single-label" and len(self.labels) < 2:
             raise ValueError(
-                f"{self._names['fit']}: there is no other label than {self.labels[0]!r} "
+                f"{self._named('fit')}: there is no other label than {self.labels[0]!r} "
                 f"({len(self.examples['fit'])} examples): at least two classes are needed"
             )
 
@@ -141,7 +141,7 @@ class ClassifiedData(LabelledData[LabelledExample]):
         if counts is not None and not bool(counts.all()):
             missing = [name for name, count in zip(self.labels, counts.tolist(), strict=True) if not count]
             more = f" (nor have {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise ValueError(f"{self._names['fit']}: the class {missing[0]!r} has no example to train on{more}")
+            raise ValueError(f"{self._named('fit')}: the class {missing[0]!r} has no example to train on{more}")
 
     def _rows(self, examples: Sequence[LabelledExample], stage: Stage) -> list[Row]:
         if stage == "fit":
@@ -186,9 +186,8 @@ class ClassifiedData(LabelledData[LabelledExample]):
         self.truncated[stage] = (0 if self.stride is not None else longer, texts)
         if longer:
             done = "are cut" if self.stride is None else f"become windows: {rows:,} rows in all"
-            named = self._names.get(stage) or self._names["fit"]
             longer_ones = f"{longer:,} of {texts:,} texts to {stage} on are longer than {self.max_length} tokens"
-            rank_zero_info(f"{named}: {longer_ones}: they {done}")
+            rank_zero_info(f"{self._named(stage)}: {longer_ones}: they {done}")
 
 
 def _names(label: Label | None) -> tuple[str, ...]:

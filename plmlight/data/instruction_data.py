@@ -140,10 +140,9 @@ class InstructionData(LabelledData[Conversation]):
             if any(label != IGNORED for label in labels):
                 rows.append({"input_ids": ids, "labels": labels})
         if len(rows) < len(examples):
-            files = self._names.get(stage) or self._names["fit"]  # a part of which was held out
             rank_zero_info(
-                f"{files}: {len(examples) - len(rows)} of {len(examples)} conversations are left out, as nothing of an "
-                f"answer is in their first {self.max_length} tokens"
+                f"{self._named(stage)}: {len(examples) - len(rows)} of {len(examples)} conversations are left out, as "
+                f"nothing of an answer is in their first {self.max_length} tokens"
             )
         return rows
 

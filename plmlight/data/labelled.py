@@ -15,7 +15,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from tokenizers import Tokenizer
 
-from plmlight.data.base import Files, Stage, TokenData
+from plmlight.data.base import Files, Stage, TokenData, named
 from plmlight.data.bucketing import BucketedEvaluationLoader, BucketedTrainingLoader
 from plmlight.data.cache import cache_root
 from plmlight.data.examples import Asked, ExampleSamples, Row, place_of
@@ -203,7 +203,7 @@ class LabelledData(TokenData, Generic[E]):
         try:
             return held_out(groups, self._strata(examples), classes, self._fraction, self.folds, self.fold)
         except ValueError as error:
-            raise ValueError(f"{self._names['fit']}: {error}") from None
+            raise ValueError(f"{self._named('fit')}: {error}") from None
 
     def plain_tokenizer(self) -> Tokenizer:
         """The tokenizer without padding and truncation, a copy that may be changed."""
@@ -308,4 +308,4 @@ def check_some(examples: Sequence[Any], files: Files, skipped: Sequence[tuple[st
     """
     if not examples:
         left = f" left; the first of {len(skipped)} was refused: {': '.join(skipped[0])}" if skipped else ""
-        raise ValueError(f"{files}: there is no example{left}")
+        raise ValueError(f"{named(files)}: there is no example{left}")

@@ -251,14 +251,14 @@ class RelationData(LabelledData[RelationExample]):
         trained = {example.label for example in self.examples["fit"] if example.label is not None}
         self.labels = self._given or sorted(trained)
         if len(self.labels) < 2:
-            raise ValueError(f"{self._names['fit']}: only one relation, {self.labels[0]!r}: at least two are needed")
+            raise ValueError(f"{self._named('fit')}: only one relation, {self.labels[0]!r}: at least two are needed")
         for examples in self.examples.values():
             for example in examples:
                 if example.label is not None and example.label not in self.labels:
                     known = nearest(example.label, self.labels)
                     raise ValueError(f"{example.where}: the relation {example.label!r} is not known{known}")
         if trained and (missing := [label for label in self.labels if label not in trained]):
-            raise ValueError(f"{self._names['fit']}: has no example of the relation {missing[0]!r}: leave it out")
+            raise ValueError(f"{self._named('fit')}: has no example of the relation {missing[0]!r}: leave it out")
 
     def _rows(self, examples: Sequence[RelationExample], stage: Stage) -> list[Row]:
         numbers = {label: number for number, label in enumerate(self.labels)}

@@ -126,7 +126,7 @@ class RoleData(LabelledData[RoleExample]):
             raise self._no_text("fit", ", or labels where there is nothing to train")
         self.labels = self._given or complete({OUTSIDE, *(tag for example in training for tag in example.tags)})
         if len(self.labels) < 2:
-            raise ValueError(f"{self._names['fit']}: all words are without a role: at least one role is needed")
+            raise ValueError(f"{self._named('fit')}: all words are without a role: at least one role is needed")
         for examples in self.examples.values():
             check_tags(examples, self.labels)
         if self._unlabelled is not None:

@@ -317,11 +317,10 @@ class SquadData(LabelledData[Question]):
                     row |= {"ids": example.id, "contexts": example.context, "references": example.gold}
                 rows.append(row)
         if lost:
-            named = self._names.get(stage) or self._names["fit"]
             answers = sum(bool(example.answers) for example in examples)
             rank_zero_info(
-                f"{named}: {lost:,} of {answers:,} answers to {stage} on are whole in no window (max_length "
-                f"{self.max_length}, stride {self.stride}): in the loss their questions have none"
+                f"{self._named(stage)}: {lost:,} of {answers:,} answers to {stage} on are whole in no window "
+                f"(max_length {self.max_length}, stride {self.stride}): in the loss their questions have none"
             )
         return rows
 

@@ -131,7 +131,7 @@ class TaggedText(LabelledData[TaggedExample]):
         self.labels = self._given or complete({tag for example in training for tag in example.tags})
         if len(self.labels) < 2:
             raise ValueError(
-                f"{self._names['fit']}: all words have the tag {self.labels[0]!r}: at least two are needed"
+                f"{self._named('fit')}: all words have the tag {self.labels[0]!r}: at least two are needed"
             )
         self.scheme = scheme_of(self.labels)
         single = bool(training) and all(len(word) == 1 for example in training for word in example.words)
@@ -148,8 +148,8 @@ class TaggedText(LabelledData[TaggedExample]):
         written = with_beginnings(examples, self._given)
         if written is not examples:
             rank_zero_info(
-                f"{self._names[stage] or self._names['fit']}: spans begin with I, and with B where one of their kind "
-                "is before them (IOB1): they are read as BIO"
+                f"{self._named(stage)}: spans begin with I, and with B where one of their kind is before them (IOB1): "
+                "they are read as BIO"
             )
         return written
 
@@ -185,7 +185,7 @@ class TaggedText(LabelledData[TaggedExample]):
 
         trained = {kind(tag) for example in self.examples["fit"] for tag in example.tags}
         if missing := [label for label in self.labels if kind(label) not in trained]:
-            raise ValueError(f"{self._names['fit']}: the tag {missing[0]!r} has no example to train on: leave it out")
+            raise ValueError(f"{self._named('fit')}: the tag {missing[0]!r} has no example to train on: leave it out")
 
     def _rows(self, examples: Sequence[TaggedExample], stage: Stage) -> list[Row]:
         if stage == "fit":

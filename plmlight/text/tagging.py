@@ -21,6 +21,7 @@ FORBIDDEN = -1e4
 
 _LETTERS = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S", "O": "O"}
 _TAG = re.compile(r"O|[BIMELSU](?:-.+)?", re.DOTALL)
+_BIO = re.compile(r"O|[BI](?:-.+)?", re.DOTALL)
 
 
 class TagSpan(NamedTuple):
@@ -72,7 +73,7 @@ def marks_neighbours(sentences: Iterable[Sequence[str]]) -> bool:
         for before, after in pairwise([OUTSIDE, *tags]):
             letter, kind = parted(after)
             follows = parted(before) in (("B", kind), ("I", kind))
-            if after[0] not in "BIO" or (letter == "B" and not follows):
+            if not _BIO.fullmatch(after) or (letter == "B" and not follows):
                 return False
             first = first or (letter == "I" and not follows)
     return first

@@ -105,6 +105,20 @@ def test_tags_without_beginnings_are_read_as_bio(
     assert "begin with I" not in caplog.text
 
 
+def test_several_files_are_named_one_beside_the_other(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("x O\n")
+    files = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    with pytest.raises(ValueError, match=r"^\S+a\.txt \S+b\.txt: all words have the tag 'O'"):
+        TaggedText(files, validation_fraction=0.0, cache_folder=str(tmp_path / "cache"))
+
+
+def test_tags_of_words_that_begin_like_those_of_spans_are_kept(tmp_path: Path) -> None:
+    found = data(tmp_path, "a I\nb IN\nc O\n\nd BE\n")
+    assert [example.tags for example in found.examples["fit"]] == [("I", "IN", "O"), ("BE",)]
+    assert found.scheme == "none"
+
+
 def test_labels_without_beginnings_are_kept(tmp_path: Path) -> None:
     found = data(tmp_path, "a I-X\nb O\nc I-X\n", labels=["I-X", "O"])
     assert found.examples["fit"][0].tags == ("I-X", "O", "I-X")
