@@ -7,19 +7,17 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 SHORT = {"tokens_per_second": "tokens/s", "train_loss": "train", "val_loss": "val"}
 
-LITERAL = {"markup": False, "emoji": False}
-"""How a console prints the names of classes, which may look like its markup."""
-
 
 class ProgressBar(RichProgressBar):
     """Lightning's bar on one line: drawn every 20 steps, with short names and round numbers.
 
     Args:
         refresh_rate: steps between two drawings, each of which takes time.
+        console_kwargs: of rich's console, on which tables are printed too.
     """
 
-    def __init__(self, refresh_rate: int = 20) -> None:
-        super().__init__(refresh_rate=refresh_rate, console_kwargs=LITERAL)
+    def __init__(self, refresh_rate: int = 20, console_kwargs: dict[str, Any] | None = None) -> None:
+        super().__init__(refresh_rate=refresh_rate, console_kwargs=console_kwargs)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -34,7 +34,6 @@ from plmlight.callbacks import (
     StopsCleanly,
     Throughput,
 )
-from plmlight.callbacks.progress import LITERAL
 from plmlight.cli.seeds import report, split_seeds
 from plmlight.cli.training_end import what_next, words_to_go_on
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of, with_data
@@ -51,6 +50,9 @@ DESCRIPTIONS = {
     "test": "Runs the test set through a checkpoint.",
     "predict": "Scores, answers or continues the predict set with a checkpoint, and writes predictions.jsonl.",
 }
+
+LITERAL = {"markup": False, "emoji": False}
+"""How a console prints measures: names of classes may look like its markup."""
 
 
 def main(command: str, argv: list[str]) -> int:
@@ -238,9 +240,10 @@ class TrainingCLI(LightningCLI):
         task = self.rebuilt or self.model
         if self.command != "predict" and isinstance(task, ScoredTask) and not settings.get("fast_dev_run"):
             extra.append((Report, Report()))
-        reconfigure(**LITERAL)  # Lightning's tables
+        console = {} if self.command == "fit" else LITERAL
+        reconfigure(**console)
         if settings.get("enable_progress_bar") is not False:
-            extra.append((LightningProgressBar, ProgressBar()))
+            extra.append((LightningProgressBar, ProgressBar(console_kwargs=console)))
         callbacks += [made for kind, made in extra if not any(isinstance(c, kind) for c in callbacks)]
         if settings.get("logger") in (None, True):
             folder = settings["default_root_dir"]

@@ -345,6 +345,17 @@ def test_a_users_own_data_needs_no_arguments(work: Path, capsys: pytest.CaptureF
     assert "The checkpoint is runs/own/last.ckpt" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("bar", ["true", "false"])
+def test_the_summary_of_a_model_is_shown_without_its_markup(
+    bar: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = ("--trainer.enable_model_summary", "true", "--trainer.enable_progress_bar", bar)
+    assert fit("--trainer.max_steps", "1", *shown) == 0
+    said = capsys.readouterr().out
+    assert "Total params: " in said
+    assert "[bold]" not in said
+
+
 def test_help_of_a_users_own_network(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["fit", "--model", "CausalLM", "--model.network.help", "own_parts.Bigram"])
