@@ -144,7 +144,8 @@ def best_spans(
         n_best: how many at most; equal ones, of different tokens, count once.
 
     Returns:
-        The best first; none where the window has no token of the context.
+        The best first, of equal scores the span that begins earlier, then the shorter one; none where the window has no
+        token of the context.
     """
     inside = ends > starts
     length = len(starts)
@@ -152,15 +153,18 @@ def best_spans(
     first = np.where(inside, start_logits, lowest)
     last = np.concatenate([np.where(inside, end_logits, lowest), np.full(max_tokens, lowest)])
     scores = first[:, None] + np.lib.stride_tricks.sliding_window_view(last, max_tokens)[:length]  # [T, max_tokens]
-    flat = scores.ravel()
-    possible = int(np.isfinite(flat).sum())
+    distances = -scores.ravel()
+    possible = int(np.isfinite(distances).sum())
     wanted = 0
     found: dict[tuple[int, int], float] = {}
     while len(found) < n_best and wanted < possible:
         wanted = min(4 * max(n_best, wanted), possible)  # some are equal
+        near = np.flatnonzero(distances <= np.partition(distances, wanted - 1)[wanted - 1])  # all that tie at the cut
+        tokens, more = np.divmod(near, max_tokens)
+        spans = starts[tokens], ends[tokens + more]
         found = {}
-        chosen = np.argpartition(-flat, wanted - 1)[:wanted]
-        for place in chosen[np.argsort(-flat[chosen], kind="stable")]:
-            token, more = divmod(int(place), max_tokens)
-            found.setdefault((int(starts[token]), int(ends[token + more])), float(flat[place]))
-    return [Span(score, *span) for span, score in list(found.items())[:n_best]]
+        for place in np.lexsort((spans[1], spans[0], distances[near])):
+            found.setdefault((int(spans[0][place]), int(spans[1][place])), -float(distances[near[place]]))
+            if len(found) == n_best:
+                break
+    return [Span(score, *span) for span, score in found.items()]

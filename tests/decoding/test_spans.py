@@ -136,3 +136,20 @@ def test_as_many_spans_as_there_are_of_characters_of_several_tokens(size: int) -
         for n_best in (5, 15, 40):
             found = best_spans(first, last, starts, ends, len(starts), n_best)
             assert [(span.start, span.end) for span in found] == wanted[:n_best]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_of_equal_spans_the_earlier_and_then_the_shorter_comes_first(size: int) -> None:
+    random = np.random.default_rng(0)
+    starts = np.concatenate([[0], np.repeat(2 + np.arange(20), size), [0]])
+    ends = np.where(starts > 0, starts + 1, 0)
+    for levels in (1, 2, 3):
+        first, last = random.integers(levels, size=(2, len(starts))).astype(np.float32)
+        best: dict[tuple[int, int], float] = {}
+        for i, j in itertools.combinations_with_replacement(range(1, len(starts) - 1), 2):
+            span = int(starts[i]), int(ends[j])
+            best[span] = max(best.get(span, -np.inf), float(first[i] + last[j]))
+        wanted = sorted(best, key=lambda span: (-best[span], *span))
+        for n_best in (1, 5, 50, 210):
+            found = best_spans(first, last, starts, ends, len(starts), n_best)
+            assert [(span.start, span.end) for span in found] == wanted[:n_best]
