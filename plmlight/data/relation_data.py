@@ -7,13 +7,15 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from tokenizers import Tokenizer
+
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData, check_some
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, resolve
 from plmlight.decoding.entities import MarkedText, marked_tokens, read_marked, read_tags
-from plmlight.text import TokenizerKind, nearest, vocabulary_size
+from plmlight.text import TokenizerKind, nearest, special_token_ids, vocabulary_size
 
 OnWrongMarkers = Literal["error", "skip"]
 UNUSED = re.compile(r"\[unused(\d+)\]")
@@ -114,14 +116,11 @@ def _semeval(source: Source) -> Iterator[tuple[str, str, str | None]]:
     yield held
 
 
-def find_markers(
-    vocabulary: dict[str, int], size: int, names: Sequence[str] | None = None, count: Literal[2, 4] = 4
-) -> list[int]:
+def find_markers(tokenizer: Tokenizer, names: Sequence[str] | None = None, count: Literal[2, 4] = 4) -> list[int]:
     """The ids of the markers around entities, or around a predicate.
 
     Args:
-        vocabulary: the tokenizer's.
-        size: one more than its largest id.
+        tokenizer: of the texts.
         names: tokens that it has; by default the first that a vocabulary of BERT's kind leaves unused
             (``[unused0]``, ...), whose rows the network has, and where there are none, new ones after its last.
         count: how many there are, two for each that is marked.
@@ -130,8 +129,9 @@ def find_markers(
         Before and after the first entity, before and after the second.
 
     Raises:
-        ValueError: for another number of names, or one that is not there.
+        ValueError: for another number of names, or one that is not there or has another use, as padding has.
     """
+    vocabulary, size = tokenizer.get_vocab(), vocabulary_size(tokenizer)
     if names is None:
         unused = sorted((int(found[1]), id_) for token, id_ in vocabulary.items() if (found := UNUSED.fullmatch(token)))
         return [id_ for _, id_ in unused[:count]] if len(unused) >= count else [*range(size, size + count)]
@@ -141,6 +141,10 @@ def find_markers(
     for name in names:
         if name not in vocabulary:
             raise ValueError(f"markers: the vocabulary has no token {name!r}")
+    uses = {id_: use for use, id_ in {"pad": 0, **special_token_ids(tokenizer)}.items()}  # as `TokenData.pad_token_id`
+    for name in names:
+        if (use := uses.get(vocabulary[name])) is not None:
+            raise ValueError(f"markers: the token {name!r} has another use ({use}): name one that has none")
     return [vocabulary[name] for name in names]
 
 
@@ -211,7 +215,7 @@ class RelationData(LabelledData[RelationExample]):
         self._given = labels
         self.labels: list[str] = []
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
-        self.markers = find_markers(self.tokenizer.get_vocab(), vocabulary_size(self.tokenizer), markers)
+        self.markers = find_markers(self.tokenizer, markers)
 
     @property
     def vocab_size(self) -> int:

@@ -14,7 +14,7 @@ from plmlight.data.relation_data import find_markers
 from plmlight.data.tagged_files import check_tags
 from plmlight.data.tagged_text import complete
 from plmlight.decoding.predicates import ClauseReader
-from plmlight.text import TokenizerKind, vocabulary_size
+from plmlight.text import TokenizerKind
 from plmlight.text.tagging import OUTSIDE
 from plmlight.text.word_rows import join_words
 
@@ -98,7 +98,7 @@ class RoleData(LabelledData[RoleExample]):
         self._word_column, self._unlabelled, self._given = word_column, predict_files, labels
         self.labels: list[str] = []
         self._load(tokenizer, tokenizer_kind, tokenizer_vocab_size, tokenizer_lowercase)
-        self.markers = find_markers(self.tokenizer.get_vocab(), vocabulary_size(self.tokenizer), markers, 2)
+        self.markers = find_markers(self.tokenizer, markers, 2)
 
     @property
     def vocab_size(self) -> int:

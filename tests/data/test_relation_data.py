@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 
 from plmlight.data import RelationData
 from plmlight.data.relation_data import find_markers, read_relations
@@ -93,15 +94,32 @@ def test_what_is_left_out_is_written_to_a_file(tmp_path: Path, caplog: pytest.Lo
     assert "the entities and what is between them are" in told[1]["why"]
 
 
+def words(*vocabulary: str) -> Tokenizer:
+    return Tokenizer(models.WordLevel({word: id_ for id_, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+
+
+BERT = words(
+    "[PAD]", "[unused1]", "[unused3]", "[unused2]", "[unused10]", "a", "[unused11]", "[CLS]", "[MASK]", "[UNK]"
+)
+
+
 def test_markers() -> None:
-    bert = {"[PAD]": 0, "[unused10]": 4, "[unused2]": 3, "[unused1]": 1, "[unused3]": 2, "a": 5, "[unused11]": 6}
-    assert find_markers(bert, 7) == [1, 3, 2, 4]
-    assert find_markers({"a": 0, "[unused0]": 1}, 2) == [2, 3, 4, 5]
-    assert find_markers(bert, 7, ["a", "[PAD]", "[unused1]", "[unused11]"]) == [5, 0, 1, 6]
+    assert find_markers(BERT) == [1, 3, 2, 4]
+    assert find_markers(words("a", "[unused0]")) == [2, 3, 4, 5]
+    assert find_markers(BERT, ["a", "[unused2]", "[unused1]", "[unused11]"]) == [5, 3, 1, 6]
     with pytest.raises(ValueError, match="expected four tokens"):
-        find_markers(bert, 7, ["a"])
+        find_markers(BERT, ["a"])
     with pytest.raises(ValueError, match="has no token 'b'"):
-        find_markers(bert, 7, ["a", "b", "[PAD]", "[unused1]"])
+        find_markers(BERT, ["a", "b", "[PAD]", "[unused1]"])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "name", "use"),
+    [(BERT, "[PAD]", "pad"), (BERT, "[CLS]", "cls"), (BERT, "[MASK]", "mask"), (words("first", "a"), "first", "pad")],
+)
+def test_a_token_of_another_use_is_no_marker(tokenizer: Tokenizer, name: str, use: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"markers: the token {name!r} has another use ({use})")):
+        find_markers(tokenizer, ["a", name], 2)
 
 
 def many(count: int = 8) -> str:
