@@ -115,10 +115,14 @@ class Problem(Configured, nn.Module, ABC):
 
 
 def _by_name(setting: str, given: Mapping[ClassName, float], labels: list[str]) -> dict[str, float]:
-    named = {label_name(name): float(value) for name, value in given.items()}
-    for name in named:
+    named: dict[str, float] = {}
+    for key, value in given.items():
+        name = label_name(key)
         if name not in labels:
             raise ValueError(f"{setting}: there is no class {name!r}{nearest(name, labels)}")
+        if name in named:
+            raise ValueError(f"{setting}: the class {name!r} is there twice, with {named[name]} and {float(value)}")
+        named[name] = float(value)
     return named
 
 

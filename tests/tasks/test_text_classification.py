@@ -134,6 +134,11 @@ def test_numbers_are_learned_by_squared_errors() -> None:
         (lambda: MultiLabel({"pos": 0.0}), r"thresholds: 0\.0 of 'pos' is no probability"),
         (lambda: begun(MultiLabel({"poss": 0.5})), "thresholds: there is no class 'poss'"),
         (lambda: begun(SingleLabel({3: 2.0})), "class_weights: there is no class '3'; expected one of 'neg'"),
+        (
+            lambda: begun(SingleLabel({0: 1, "0": 2}), ["0", "1"]),
+            r"class_weights: the class '0' is there twice, with 1\.0 and 2\.0",
+        ),
+        (lambda: begun(MultiLabel({True: 0.3, "true": 0.4}), ["true"]), "thresholds: the class 'true' is there twice"),
         (lambda: MultiLabel({0: 1.5}), r"thresholds: 1\.5 of '0' is no probability"),
         (lambda: begun(Regression()), "a regression has one output"),
         (lambda: TextClassification(Word2Vec(9), LABELS), "TextClassification needs an encoder, a decoder or both"),
