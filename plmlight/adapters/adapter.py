@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from plmlight.nn import Configured, KeyValuePrefix, LowRankLinear, Network, PromptedEmbedding
 
@@ -55,6 +56,19 @@ class Adapter(Configured, ABC):
         Raises:
             ValueError: where the tokenizer is missing.
         """
+
+    def idle(self, network: Network, unread: Sequence[nn.Module]) -> str:
+        """What is wrong where all that was added stands in parts that a task does not read with.
+
+        Args:
+            network: with the adapter.
+            unread: those parts.
+
+        Returns:
+            A line.
+        """
+        what = type(network).__name__
+        return f"{type(self).__name__}: all that it adds to {what} only writes, and here the encoder alone reads"
 
     def merge(self, network: Network) -> None:
         """Folds what was learned into the network's own weights, so that nothing is left of the adapter.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -63,6 +63,19 @@ class LoRA(Adapter):
             raise ValueError(
                 f"LoRA: targets: no matrix of {type(network).__name__} matches {what!r}{nearest(what, known)}"
             )
+
+    def idle(self, network: Network, unread: Sequence[nn.Module]) -> str:
+        """See `Adapter.idle`; names the targets, and what a matrix that is read with is called."""
+        within = {id(module) for part in unread for module in part.modules()}
+        read: list[str] = []
+        chosen: list[str] = []
+        for _, _, linear, path in _linears(network):
+            parts = _parts(path, linear)
+            if id(linear) not in within:
+                read += parts
+            elif isinstance(linear, LowRankLinear):
+                chosen += [name for name in parts if name.rpartition(".")[2] in linear.parts]
+        return f"{super().idle(network, unread)}; targets {self.targets} match {chosen[0]!r}{nearest(chosen[0], read)}"
 
     def merge(self, network: Network) -> None:
         """Adds the differences to the matrices."""

@@ -64,7 +64,7 @@ class QuestionAnswering(LabelledTask):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "QuestionAnswering")
-        freeze_writers(network)
+        freeze_writers(network, adapter)
         if max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens must be at least 1, not {max_answer_tokens}")
         if stride < 0:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plmlight.adapters import Adapter
 from plmlight.heads import pool
 from plmlight.nn import Decoder, Encoder, EncoderDecoder, Network
 
@@ -24,15 +25,23 @@ def check_reads(network: Network, task: str) -> None:
         raise ValueError(f"{task} needs an encoder, a decoder or both, and {type(network).__name__} is none")
 
 
-def freeze_writers(network: Network) -> None:
+def freeze_writers(network: Network, adapter: Adapter | None) -> None:
     """Leaves out of training what only writes, where of an encoder and a decoder the encoder alone reads.
 
     Args:
         network: what `check_reads` lets through, with its adapter; changed in place.
+        adapter: what is trained in the place of its weights.
+
+    Raises:
+        ValueError: for an adapter of which nothing is left.
     """
-    if isinstance(network, EncoderDecoder):
-        for part in network.writers():
-            part.requires_grad_(False)
+    if not isinstance(network, EncoderDecoder):
+        return
+    writers = network.writers()
+    for part in writers:
+        part.requires_grad_(False)
+    if adapter is not None and not any(each.requires_grad for each in network.parameters()):
+        raise ValueError(adapter.idle(network, writers))
 
 
 def num_token_types(network: Network) -> int:

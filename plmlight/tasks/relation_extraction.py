@@ -70,7 +70,7 @@ class RelationExtraction(LabelledTask):
         grow_vocabulary(network, max(markers) + 1)  # before anything is noted of it
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "RelationExtraction")
-        freeze_writers(network)
+        freeze_writers(network, adapter)
         if len(labels) < 2:
             raise ValueError(f"labels {labels}: at least two classes are needed")
         self.labels, self.markers, self.pooling = labels, markers, pooling

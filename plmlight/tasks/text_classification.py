@@ -73,7 +73,7 @@ class TextClassification(LabelledTask):
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "TextClassification")
         if pooling != "pooler":
-            freeze_writers(network)
+            freeze_writers(network, adapter)
         if stride is not None and stride < 0:
             raise ValueError(f"stride {stride}: windows share at least 0 tokens; leave it out to cut long texts")
         self.labels, self.pooling, self.max_length, self.stride = labels, pooling, max_length, stride

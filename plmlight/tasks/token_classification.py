@@ -70,7 +70,7 @@ class TokenClassification(LabelledTask):
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, type(self).__name__)
-        freeze_writers(network)
+        freeze_writers(network, adapter)
         if len(labels) < 2:
             raise ValueError(f"labels {labels}: at least two tags are needed")
         seen = scheme_of(labels)

@@ -1,5 +1,6 @@
 """What tasks with labels train of a network that reads and writes."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 
 from plmlight.adapters import Adapter, LoRA, PrefixTuning, PromptTuning
 from plmlight.networks import BERT, GPT, T5, EncoderDecoderPair, LSTMSeq2Seq, Transformer
-from plmlight.nn import EncoderDecoder
+from plmlight.nn import EncoderDecoder, Network
 from plmlight.tasks import (
     LabelledTask,
     QuestionAnswering,
@@ -63,3 +64,35 @@ def test_both_halves_are_trained_where_both_read(adapter: Adapter | None) -> Non
     assert any(each.requires_grad for part in task.network.writers() for each in part.parameters())
     alone = TextClassification(NETWORKS["t5"](), ["a", "b"], adapter=adapter)
     assert alone.trained_parameters()[0] < task.trained_parameters()[0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_adapter_of_which_only_the_decoder_has_something_is_refused(task: str) -> None:
+    told = (
+        "LoRA: all that it adds to T5 only writes, and here the encoder alone reads; targets ['decoder*query'] match "
+        "'decoder.layers.0.attention.query'; did you mean 'encoder.layers.0.attention.query'?"
+    )
+    with pytest.raises(ValueError, match=re.escape(told)):
+        TASKS[task](NETWORKS["t5"](), LoRA(2, targets=["decoder*query"]))
+    with pytest.raises(ValueError, match=r"targets \['\*'\] match 'bridge'$"):  # a recurrent encoder has no matrix
+        TASKS[task](NETWORKS["lstm"](), LoRA(2, targets=["*"]))
+
+
+def test_an_adapter_in_the_decoder_is_for_tasks_that_read_with_both() -> None:
+    adapter = LoRA(2, targets=["decoder*query"])
+    task = TextClassification(NETWORKS["t5"](), ["a", "b"], pooling="pooler", adapter=adapter)
+    assert any(each.requires_grad for each in task.network.parameters())
+
+
+class OfTheNorm(Adapter):
+    """Trains a network's last norm."""
+
+    def insert(self, network: Network) -> None:
+        """Lets it be trained."""
+        assert isinstance(network, T5)
+        network.decoder_norm.requires_grad_(True)
+
+
+def test_so_is_one_of_ones_own() -> None:
+    with pytest.raises(ValueError, match="OfTheNorm: all that it adds to T5 only writes, and here the encoder alone"):
+        TASKS["tags"](NETWORKS["t5"](), OfTheNorm())
