@@ -8,6 +8,9 @@ from plmlight.nn import Cache
 from plmlight.nn.steps import run_steps
 from plmlight.text.tagging import FORBIDDEN, Transitions
 
+WITHIN_REACH = 70.0
+"""How far apart exponents may be so that in float32 the least still counts, and what is lost beside it does not."""
+
 
 class LinearChainCRF(nn.Module):
     """Scores of sequences of tags (Lafferty et al. 2001; for tagging Lample et al. 2016, arXiv:1603.01360).
@@ -59,9 +62,9 @@ class LinearChainCRF(nn.Module):
     def log_partition(self, emissions: Tensor, counts: Tensor) -> Tensor:
         """The logarithm of the sum over all sequences, of the exponential of what each is worth.
 
-        The forward algorithm as a product of matrices for each word. Each row's best tag, and the best transition to
-        each tag, count 1 in it, so that nothing is lost in float32 as long as no transition is worth 70 less than
-        another to the same tag. Beyond that it is only about right, and gradients stay finite.
+        The forward algorithm. A word is a product of matrices, in which each row's best tag, and the best transition to
+        each tag, count 1; where transitions to a tag are too far apart for that, it is a sum of logarithms, which takes
+        longer.
 
         Args:
             emissions: [B, T, L].
@@ -72,14 +75,18 @@ class LinearChainCRF(nn.Module):
         """
         emissions = _wide(emissions)
         with torch.autocast(emissions.device.type, enabled=False):
-            highest = self.pairs.detach().amax(0)
-            pairs = (self.pairs - highest).exp().to(emissions.dtype)
-            least = torch.finfo(emissions.dtype).tiny
+            lowest, highest = self.pairs.detach().aminmax(dim=0)
+            near = bool((highest - lowest <= WITHIN_REACH).all())
+            pairs = (self.pairs - highest).to(emissions.dtype)
+            pairs = pairs.exp() if near else pairs.T
             sums = [self.start + emissions[:, 0]]
             for emission in (emissions[:, 1:] + highest).unbind(1):
-                largest = sums[-1].detach().amax(-1, keepdim=True)
-                product = ((sums[-1] - largest).exp() @ pairs).clamp(min=least)
-                sums.append(product.log() + largest + emission)
+                if near:
+                    largest = sums[-1].detach().amax(-1, keepdim=True)
+                    reached = ((sums[-1] - largest).exp() @ pairs).log() + largest
+                else:
+                    reached = torch.logsumexp(sums[-1][:, None] + pairs, -1)
+                sums.append(reached + emission)
             last = torch.stack(sums, 1)[torch.arange(len(counts), device=counts.device), (counts - 1).clamp(min=0)]
             return torch.logsumexp(last + self.end, -1).masked_fill(counts == 0, 0)
 

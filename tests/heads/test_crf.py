@@ -57,6 +57,25 @@ def test_far_apart_transitions_and_emissions_lose_nothing_in_float32(height: int
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("apart", [60.0, 80.0, 200.0, 1e4])
+def test_transitions_that_are_any_distance_apart_count_right_in_float32(apart: float) -> None:
+    head, emissions = crf(), apart * EMISSIONS[:, :4]
+    head.pairs.data = head.pairs.data.sign() * apart / 2
+    emissions[0, :, :2] = torch.tensor([[apart / 2, 0], [0, 2 * apart], [0, 0], [0, 0]])
+    head.pairs.data[:, 1] = torch.tensor([-apart, 0, -apart], dtype=torch.double)
+    exact, found = emissions.clone().requires_grad_(), emissions.float().requires_grad_()
+    wanted = torch.stack([torch.stack(list(enumerated(head, row, 4).values())).logsumexp(0) for row in exact])
+    wanted.sum().backward()
+    gradients = [parameter.grad for parameter in head.parameters()]
+    head.zero_grad()
+    partition = head.float().log_partition(found, torch.full((4,), 4))
+    partition.sum().backward()
+    torch.testing.assert_close(partition.double(), wanted, rtol=1e-6, atol=0)
+    for mine, theirs in zip([found.grad, *(p.grad for p in head.parameters())], [exact.grad, *gradients], strict=True):
+        assert mine is not None
+        torch.testing.assert_close(mine.double(), theirs, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("lowest", [-50.0, -110.0, -1e4])
 def test_no_transition_is_too_low_to_learn(lowest: float) -> None:
     head, emissions = crf().float(), (100 * EMISSIONS).float().requires_grad_()
