@@ -58,7 +58,8 @@ class TaggedText(LabelledData[TaggedExample]):
         fold: which one, from 0.
         test_files: to test on.
         predict_files: to predict on; tags may be missing: a word a line, or records of ``tokens`` or ``text`` alone.
-        max_length: tokens of a row at most, special ones included. From the command line it is the network's.
+        max_length: tokens of a row at most, special ones included. From the command line it is the checkpoint's, or the
+            network's.
         batch_size: rows in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, padding included.
         seed: of the order.

@@ -44,8 +44,9 @@ class TextAnalyser(ABC):
         facts: what the task says of itself (`plmlight.tasks.LabelledTask.facts`): the names of labels, thresholds.
 
     Attributes:
-        cutting: a copy of the tokenizer that shortens what is longer than the model reads; special tokens stay, and of
-            two texts the longer one loses first. What is to be cut otherwise (windows) sets its own truncation.
+        length: the most tokens of a row: the task's ``max_length``, where its facts have one, or what the model reads.
+        cutting: a copy of the tokenizer that shortens what is longer; special tokens stay, and of two texts the longer
+            one loses first. What is to be cut otherwise (windows) sets its own truncation.
 
     Raises:
         ValueError: for a model that reads fewer tokens than the tokenizer adds to each text.
@@ -59,9 +60,10 @@ class TextAnalyser(ABC):
         special = max(map(tokenizer.num_special_tokens_to_add, (False, True)))
         if model.max_length <= special:
             raise ValueError(f"the model reads {model.max_length} tokens, and {special} of them are special ones")
+        self.length = min(facts.get("max_length") or model.max_length, model.max_length)
         self.cutting = Tokenizer.from_str(tokenizer.to_str())
         self.cutting.no_padding()
-        self.cutting.enable_truncation(model.max_length)
+        self.cutting.enable_truncation(self.length)
 
     @classmethod
     def examples(cls) -> list[Record]:

@@ -77,7 +77,6 @@ class TextClassifier(TextAnalyser):
         self.thresholds: list[float] = list(facts.get("thresholds") or [0.5] * len(self.labels))
         if len(self.thresholds) != len(self.labels):
             raise ValueError(f"there are {len(self.thresholds)} thresholds for {len(self.labels)} labels")
-        self.length = min(facts.get("max_length") or model.max_length, model.max_length)
         self.stride: int | None = facts.get("stride")
 
     def classify(

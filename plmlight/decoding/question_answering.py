@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from plmlight.decoding.analysis import OutputModel, Record, TextAnalyser
+from plmlight.decoding.analysis import Record, TextAnalyser
 from plmlight.decoding.spans import QuestionWindow, best_spans, question_windows
 
 _CONTEXTS = {
@@ -66,10 +65,6 @@ class QuestionAnswerer(TextAnalyser):
     """
 
     does = "answers questions about texts"
-
-    def __init__(self, model: OutputModel, tokenizer: Tokenizer, facts: Mapping[str, Any]) -> None:
-        super().__init__(model, tokenizer, facts)
-        self.window_length = min(facts.get("max_length") or model.max_length, model.max_length)
 
     @classmethod
     def examples(cls) -> list[Record]:
@@ -135,7 +130,7 @@ class QuestionAnswerer(TextAnalyser):
                 raise ValueError(f"request {number}: the {'context' if pair[0].strip() else 'question'} is empty")
         windows: list[QuestionWindow] = []
         owners: list[int] = []
-        cut = question_windows(self.cutting, pairs, self.window_length, int(self.facts.get("stride") or 0))
+        cut = question_windows(self.cutting, pairs, self.length, int(self.facts.get("stride") or 0))
         for number, found in enumerate(cut):
             if isinstance(found, str):
                 raise ValueError(f"request {number}: {found}")

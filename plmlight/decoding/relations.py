@@ -68,7 +68,6 @@ class RelationExtractor(TextAnalyser):
         self.labels: list[str] = list(facts["labels"])
         self.plain = Tokenizer.from_str(self.cutting.to_str())
         self.plain.no_truncation()
-        self.row_length = min(facts.get("max_length") or model.max_length, model.max_length)
 
     @classmethod
     def examples(cls) -> list[Record]:
@@ -127,7 +126,7 @@ class RelationExtractor(TextAnalyser):
         return found
 
     def _rows(self, texts: Sequence[MarkedText]) -> list[MarkedTokens | str]:
-        return marked_tokens(self.plain, texts, self.facts["markers"], self.row_length)
+        return marked_tokens(self.plain, texts, self.facts["markers"], self.length)
 
     def _scores(self, texts: Sequence[MarkedText], batch_size: int) -> list[list[tuple[str, float]]]:
         rows: list[MarkedTokens] = []

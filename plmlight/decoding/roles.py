@@ -54,8 +54,7 @@ class RoleLabeller(TextAnalyser):
         self.scheme: Scheme = facts["scheme"]
         self.unit: Unit = facts["unit"]
         self._allowed = transitions(self.labels, self.scheme) if facts["constrained"] else None
-        length = min(facts.get("max_length") or model.max_length, model.max_length)
-        self._reader = ClauseReader(tokenizer, facts["markers"], length)
+        self._reader = ClauseReader(tokenizer, facts["markers"], self.length)
 
     @classmethod
     def examples(cls) -> list[Record]:

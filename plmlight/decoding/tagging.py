@@ -124,7 +124,7 @@ class Tagger(TextAnalyser):
         model: has the output ``logits`` [B, T, L], perhaps ``tags`` [B, T].
         tokenizer: see `TextAnalyser`.
         facts: ``labels``, the names of the tags; ``scheme``; ``unit``; ``constrained``, whether only tags that may
-            follow each other are given.
+            follow each other are given; ``max_length``, the most tokens of a part, if fewer than the model reads.
     """
 
     does = "tags words"
@@ -135,7 +135,7 @@ class Tagger(TextAnalyser):
         self.scheme: Scheme = facts["scheme"]
         self.unit: Unit = facts["unit"]
         self._allowed = transitions(self.labels, self.scheme) if facts["constrained"] else None
-        self._reader = WordReader(tokenizer, model.max_length)
+        self._reader = WordReader(tokenizer, self.length)
 
     @classmethod
     def examples(cls) -> list[Record]:

@@ -15,9 +15,10 @@ _PROBLEMS = {
 }
 """What runs here under a name, the class that learns it, and their ``problem_type``."""
 _DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob")
-_LENGTHS = {"max_length": "max_text_length", "stride": "text_stride"}
+_MAX_LENGTH = {"max_length": "max_text_length"}
 """Keys of our own: their ``max_length`` is that of what a model writes."""
-_TAGS = {"scheme": "tag_scheme", "unit": "tag_unit", "constrained": "constrained_tags"}
+_LENGTHS = {**_MAX_LENGTH, "stride": "text_stride"}
+_TAGS = {**_MAX_LENGTH, "scheme": "tag_scheme", "unit": "tag_unit", "constrained": "constrained_tags"}
 """Keys of our own, of taggers."""
 
 
@@ -59,7 +60,7 @@ def read_tags(folder: Path) -> dict[str, Any]:
 
     Returns:
         ``labels``, ``constrained`` (not unless it says so: a published tagger gives each word its own best tag), and
-        ``head_dropout``, ``scheme`` and ``unit`` where they are there.
+        ``head_dropout``, ``max_length``, ``scheme`` and ``unit`` where they are there.
 
     Raises:
         ValueError: for names that are not those of tags 0, 1, ....
@@ -81,8 +82,7 @@ def label_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: flo
         The keys and their values, some of which are our own, which theirs leaves alone.
     """
     told = _told(labels, dropout) | {"problem_type": _PROBLEMS[facts["problem"]][1]}
-    ours = {"thresholds": "thresholds", **_LENGTHS}
-    return told | {theirs: facts[name] for name, theirs in ours.items() if facts.get(name) is not None}
+    return told | _theirs(facts, {"thresholds": "thresholds", **_LENGTHS})
 
 
 def tag_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: float) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def tag_settings(labels: Sequence[str], facts: Mapping[str, Any], dropout: float
     Returns:
         The keys and their values.
     """
-    return _told(labels, dropout) | {theirs: facts[name] for name, theirs in _TAGS.items()}
+    return _told(labels, dropout) | _theirs(facts, _TAGS)
 
 
 def _told(labels: Sequence[str], dropout: float) -> dict[str, Any]:
@@ -115,6 +115,10 @@ def _dropout(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ours(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
+
+
+def _theirs(facts: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {theirs: facts[ours] for ours, theirs in names.items() if facts.get(ours) is not None}
 
 
 def _names(config: Mapping[str, Any], where: str) -> list[str]:

@@ -70,16 +70,17 @@ class SemanticRoleLabelling(TokenClassification):
             labels,
             scheme="BIO",
             head_dropout=head_dropout,
+            max_length=max_length,
             optimizer=optimizer,
             schedule=schedule,
             seed=seed,
             adapter=adapter,
         )
-        self.markers, self.max_length = markers, max_length
+        self.markers = markers
 
     def facts(self) -> dict[str, Any]:
-        """The names of the tags, the markers, and how long sentences are read."""
-        return super().facts() | {"markers": self.markers, "max_length": self.max_length}
+        """Adds the markers."""
+        return super().facts() | {"markers": self.markers}
 
     def find(self, outputs: dict[str, Tensor], batch: Batch) -> Mapping[str, Tensor | Sequence[Any]]:
         """The tags of whole sentences: words too far from the predicate to be read have none."""

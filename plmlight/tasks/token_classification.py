@@ -45,6 +45,8 @@ class TokenClassification(LabelledTask):
         unit: what has a tag in a text that is cut into words: see `plmlight.data.TaggedText`, from which the command
             line takes it; a word by default.
         head_dropout: on the hidden states.
+        max_length: tokens of a row at most, special ones included: longer sentences are read in parts; what the network
+            reads by default. The command line takes the data's.
         optimizer: makes the optimiser; `AdamW` by default.
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of random choices.
@@ -63,6 +65,7 @@ class TokenClassification(LabelledTask):
         constrained: bool = True,
         unit: Unit | None = None,
         head_dropout: float = 0.1,
+        max_length: int | None = None,
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
         seed: int = 0,
@@ -76,7 +79,7 @@ class TokenClassification(LabelledTask):
         seen = scheme_of(labels)
         if scheme not in (None, "none", seen):
             raise ValueError(f"scheme {scheme}: the labels are tags of {seen}, such as {labels[0]!r}")
-        self.labels, self.constrained = labels, constrained
+        self.labels, self.constrained, self.max_length = labels, constrained, max_length
         self.scheme: Scheme = scheme if scheme is not None else seen
         self.unit: Unit = unit if unit is not None else "word"
         self._allowed = transitions(labels, self.scheme) if constrained else None
@@ -127,8 +130,14 @@ class TokenClassification(LabelledTask):
         return logits if self.crf is None else logits | {"tags": ("batch", "sequence")}
 
     def facts(self) -> dict[str, Any]:
-        """The names of the tags, and how they mark spans of what."""
-        return {"labels": self.labels, "scheme": self.scheme, "unit": self.unit, "constrained": self.constrained}
+        """The names of the tags, how they mark spans of what, and how much of a sentence is read at once."""
+        return {
+            "labels": self.labels,
+            "scheme": self.scheme,
+            "unit": self.unit,
+            "constrained": self.constrained,
+            "max_length": self.max_length,
+        }
 
     def loss(self, outputs: dict[str, Tensor], batch: Batch) -> Parts:
         """Cross entropy, or with a CRF minus the logarithm of how likely a sentence's tags are; a sum over words."""

@@ -345,6 +345,11 @@ TRAINED: dict[str, tuple[Callable[[], LabelledTask], dict[str, Any], list[str]]]
         {"text": "the <e1>garden</e1> of <e2>paris</e2>", "label": "Other"},
         [],
     ),
+    "tags": (
+        lambda: ready(TokenClassification(tiny(), ["A", "B"], max_length=12)),
+        {"tokens": ["paris"] * 30, "tags": ["A"] * 30},
+        [],
+    ),
     "roles": (
         lambda: ready(SemanticRoleLabelling(tiny(), ["B-A0", "B-V", "I-A0", "I-V", "O"], [101, 102], max_length=12)),
         {"tokens": ["she", "opened", "it"], "predicate": 1, "tags": ["B-A0", "B-V", "O"]},

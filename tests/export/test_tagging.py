@@ -41,3 +41,17 @@ def test_a_bundle_tags_as_torch_does(kind: str, crf: bool, tmp_path: Path) -> No
         assert [span["score"] for span in mine["spans"]] == pytest.approx([span["score"] for span in theirs["spans"]])
     assert len({tag for answer in found for tag in answer["tags"]}) > 1
     assert [span.text for span in model.tag(TEXTS[:1])[0]] == [span["text"] for span in found[0]["spans"]]
+
+
+def test_a_bundle_reads_parts_as_long_as_those_of_the_training(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    task = TokenClassification(network("bert"), LABELS, max_length=9)
+    shaken(task)
+    task.tokenizer = wordpiece()
+    assert export_bundle(task.eval(), None, tmp_path / "bundle").passed
+    model, torchs = runtime.load(tmp_path / "bundle"), Tagger(TorchOutputModel(task), task.tokenizer, task.facts())
+    whole = Tagger(TorchOutputModel(task), task.tokenizer, task.facts() | {"max_length": None})
+    requests = [{"text": text} for text in TEXTS]
+    assert (model.length, torchs.length, whole.length) == (9, 9, 37)
+    tags = [[answer["tags"] for answer in each.answers(requests)] for each in (model, torchs, whole)]
+    assert tags[0] == tags[1] != tags[2]

@@ -81,7 +81,7 @@ def test_it_learns_saves_and_answers(kind: str, crf: bool, tmp_path: Path) -> No
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     loaded = load(str(tmp_path / "x.ckpt"))
     assert isinstance(loaded, TokenClassification)
-    loaded.network.max_length = 7
+    loaded.max_length = 7
     assert loaded.tokenizer is not None
     tagger = Tagger(TorchOutputModel(loaded), loaded.tokenizer, loaded.facts())
     text = "john  smith sleeps ."
@@ -190,9 +190,7 @@ def test_parts_of_speech_have_an_accuracy_only() -> None:
         "first_words": np.array([0])
     }
     assert task.score(found) == {"accuracy": 50.0}
-    tagger = Tagger(
-        TorchOutputModel(task.eval()), train_tokenizer(["a b"], "character", 9), task.facts() | {"max_length": 9}
-    )
+    tagger = Tagger(TorchOutputModel(task.eval()), train_tokenizer(["a b"], "character", 9), task.facts())
     assert {span.label for span in tagger.tag(["a b"])[0]} <= {"NN", "VB"}
     assert [(span.start, span.end) for span in tagger.tag(["a b"])[0]] == [(0, 1), (2, 3)]
 
