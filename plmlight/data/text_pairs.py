@@ -49,7 +49,7 @@ class TextPairs(LabelledData[TextsExample]):
         test_files: to test on.
         predict_files: to predict on; scores may be missing.
         max_length: tokens of a text at most, special ones included; longer ones are cut. From the command line it is
-            the network's.
+            the checkpoint's, or the network's.
         batch_size: examples in a batch on each device, where ``max_tokens`` is None.
         max_tokens: tokens in a batch on each device at most, of all texts, padding included.
         seed: of the order.

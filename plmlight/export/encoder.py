@@ -127,12 +127,17 @@ def graph_outputs(task: EncoderTask) -> dict[str, Axes]:
     )
 
 
+def row_length(task: EncoderTask) -> int:
+    """The most tokens of a row that a bundle reads."""
+    return task.text_length if isinstance(task, SentenceEmbedding) else task.network.max_length
+
+
 def encoder_facts(task: EncoderTask) -> dict[str, Any]:
     """What the manifest says about an encoder."""
     network = task.network
     facts: dict[str, Any] = {
         "vocab_size": network.vocab_size,
-        "max_length": network.max_length,
+        "max_length": row_length(task),
         "d_model": network.d_model,
         "pad_token_id": network.pad_token_id,
         "num_token_types": num_token_types(network),

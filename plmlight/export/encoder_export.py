@@ -17,7 +17,7 @@ from plmlight.decoding.encoder import TextReader
 from plmlight.decoding.examples import TEXTS
 from plmlight.export.causal_checks import Forced
 from plmlight.export.drivers import OneSession
-from plmlight.export.encoder import EncoderTask, encoder_facts, encoder_graphs
+from plmlight.export.encoder import EncoderTask, encoder_facts, encoder_graphs, row_length
 from plmlight.export.encoder_checks import (
     EncoderReference,
     Outputs,
@@ -69,7 +69,7 @@ class EncoderDriver:
     def __init__(self, session: Any, spec: GraphSpec, task: EncoderTask) -> None:
         network = task.network
         self.session, self.spec = session, spec
-        self.max_length, self.pad_token_id = network.max_length, network.pad_token_id
+        self.max_length, self.pad_token_id = row_length(task), network.pad_token_id
         self.num_token_types, self.width = num_token_types(network), network.d_model
 
     def __call__(self, inputs: Inputs) -> Outputs:
@@ -101,7 +101,7 @@ class EncoderExport:
 
     def __init__(self, task: EncoderTask, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.encoder = tokenizer, task
-        self.max_length = task.network.max_length
+        self.max_length = row_length(task)
         self.reference = EncoderReference(task)
         self.sessions = OneSession()
 

@@ -69,7 +69,7 @@ class TorchEmbeddingModel(_TorchEncoder):
 
     def __init__(self, task: SentenceEmbedding) -> None:
         super().__init__(task)
-        self.task = task
+        self.task, self.max_length = task, task.text_length
 
     @torch.inference_mode()
     def embed(self, inputs: Inputs) -> NDArray[np.float32]:

@@ -39,6 +39,8 @@ class SentenceEmbedding(ScoredTask):
         normalise: scale the vectors to length 1.
         pooler: whether there is BERT's layer, though ``pooling`` does not use it, and it is not trained: published
             folders hold one.
+        max_length: the most tokens of a text that is embedded, special ones included, of longer ones the beginning is
+            read; what the network reads by default. The command line takes the data's.
         objective: what the vectors learn of each other; `InBatchNegatives` by default.
         optimizer: makes the optimiser; `AdamW` by default.
         schedule: the learning rate over the run; `WarmupCosine` by default.
@@ -54,6 +56,7 @@ class SentenceEmbedding(ScoredTask):
         pooling: Pooling = "mean",
         normalise: bool = False,
         pooler: bool = False,
+        max_length: int | None = None,
         objective: EmbeddingObjective | None = None,
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule | None = None,
@@ -61,12 +64,17 @@ class SentenceEmbedding(ScoredTask):
         adapter: Adapter | None = None,
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
-        self.pooling, self.normalise = pooling, normalise
+        self.pooling, self.normalise, self.max_length = pooling, normalise, max_length
         self.objective = objective if objective is not None else InBatchNegatives()
         self.objective.check_width(network.d_model)
         self.pooler = Pooler(network.d_model, last=network.cls_last) if pooler or pooling == "pooler" else None
         if self.pooler is not None:
             self.pooler.requires_grad_(pooling == "pooler")
+
+    @property
+    def text_length(self) -> int:
+        """How many tokens of a text are read: ``max_length``, and no more than the network reads."""
+        return min(self.max_length or self.network.max_length, self.network.max_length)
 
     def forward(
         self,

@@ -14,12 +14,13 @@ from plmlight.export import export_bundle
 from plmlight.loading import load, write_checkpoint
 from plmlight.networks import BERT
 from plmlight.tasks import (
-    LabelledTask,
     QuestionAnswering,
     RelationExtraction,
     SemanticRoleLabelling,
+    Task,
     TokenClassification,
 )
+from tests.runtime.encoders import small_embedder
 from tests.runtime.labelled import LABELS, ready, small_classifier
 
 TEXTS = ["paris is the capital", "she opened the door", "天气很好", "the garden of france"] * 4
@@ -328,7 +329,7 @@ def test_other_tasks_need_no_text_to_train_on_either(quick: Path) -> None:
     assert len(found["tags"]) == 3
 
 
-TRAINED: dict[str, tuple[Callable[[], LabelledTask], dict[str, Any], list[str]]] = {
+TRAINED: dict[str, tuple[Callable[[], Task], dict[str, Any], list[str]]] = {
     "texts": (lambda: small_classifier(max_length=12), {"text": "paris " * 30, "label": LABELS[0]}, []),
     "pairs": (
         lambda: small_classifier(max_length=12),
@@ -348,6 +349,11 @@ TRAINED: dict[str, tuple[Callable[[], LabelledTask], dict[str, Any], list[str]]]
     "tags": (
         lambda: ready(TokenClassification(tiny(), ["A", "B"], max_length=12)),
         {"tokens": ["paris"] * 30, "tags": ["A"] * 30},
+        [],
+    ),
+    "vectors": (
+        lambda: small_embedder(max_length=12),
+        {"sentence1": "paris " * 30, "sentence2": "paris"},
         [],
     ),
     "roles": (

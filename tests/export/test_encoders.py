@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plmlight import runtime
+from plmlight.decoding import TextEmbedder
 from plmlight.export import Limits, Quantisation, Recipe, export_bundle
 from plmlight.export.bundle import Graphs, prove
 from plmlight.export.encoder import encoder_graphs
@@ -18,6 +19,7 @@ from plmlight.export.graph import ALIGNMENT, INLINE_BYTES
 from plmlight.export.tasks import exporter
 from plmlight.networks import ALBERT, BERT, XLM, RoBERTa
 from plmlight.nn import Encoder
+from plmlight.tasks import TorchEmbeddingModel
 from plmlight.text import file_hash, train_tokenizer
 from tests.runtime.encoders import small_embedder, small_encoder, wordpiece
 
@@ -175,3 +177,18 @@ def test_tokens_are_hidden_in_all_texts() -> None:
     assert 48 <= len(export.hidden) <= 96
     mask = wordpiece().token_to_id("[MASK]")
     assert all(ids[place] == mask != token for ids, _, place, token in export.hidden)
+
+
+def test_a_bundle_embeds_as_much_of_a_text_as_its_training_read(tmp_path: Path) -> None:
+    texts = ["paris is the capital of france " * 4, "paris"]
+    task = small_embedder(max_length=9)
+    assert export_bundle(task, None, tmp_path / "bundle").passed
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["max_length"] == 9
+    model = runtime.load(tmp_path / "bundle")
+    assert [each.difference for each in runtime.replay(model)] == [""] * 4
+    found = model.embed(texts)
+    expected = TextEmbedder(TorchEmbeddingModel(task), wordpiece()).embed(texts)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    whole = TextEmbedder(TorchEmbeddingModel(small_embedder()), wordpiece()).embed(texts)
+    np.testing.assert_allclose(expected[1], whole[1], atol=1e-6)
+    assert np.abs(expected[0] - whole[0]).max() > 0.01
