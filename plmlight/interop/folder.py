@@ -24,6 +24,7 @@ _PATTERNS = (
         "target_tokenizer.json",
         "modules.json",
         "1_Pooling/config.json",
+        "sentence_bert_config.json",
     ),
     "generation_config.json",
     *("adapter_config.json", "adapter_model.safetensors", "heads.safetensors", "task.json"),

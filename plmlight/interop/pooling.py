@@ -9,7 +9,7 @@ from typing import Any
 from plmlight.interop.folder import read_json
 from plmlight.text import nearest
 
-MODULES, POOLING = "modules.json", "1_Pooling"
+MODULES, POOLING, LENGTH = "modules.json", "1_Pooling", "sentence_bert_config.json"
 _FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens"}
 _PACKAGE = "sentence_transformers.models"
 
@@ -22,10 +22,10 @@ def read_pooling(folder: Path, cls_last: bool = False) -> dict[str, Any]:
         cls_last: whether the network's ``cls`` is the last token of a text.
 
     Returns:
-        ``pooling`` and ``normalise``.
+        ``pooling`` and ``normalise``, and ``max_length`` where it is told.
 
     Raises:
-        ValueError: for a module, or a way of pooling, that is not known here.
+        ValueError: for a module, or a way of pooling, that is not known here, or a length that is none.
     """
     if not (folder / MODULES).exists():
         return {}
@@ -39,10 +39,17 @@ def read_pooling(folder: Path, cls_last: bool = False) -> dict[str, Any]:
         elif kind != "Transformer":
             hint = nearest(kind, ("Transformer", "Pooling", "Normalize"))
             raise ValueError(f"{folder / MODULES}: the module {module.get('type')} is not known{hint}")
-    return found
+    length = read_json(folder / LENGTH, dict).get("max_seq_length") if (folder / LENGTH).exists() else None
+    if length is None:
+        return found
+    if type(length) is not int or length < 1:
+        raise ValueError(f"{folder / LENGTH}: max_seq_length is {length!r}, expected a number of tokens")
+    return found | {"max_length": length}
 
 
-def pooling_files(pooling: str, normalise: bool, d_model: int, cls_last: bool = False) -> dict[str, str]:
+def pooling_files(
+    pooling: str, normalise: bool, d_model: int, cls_last: bool = False, max_length: int | None = None
+) -> dict[str, str]:
     """The files that `read_pooling` reads, and sentence-transformers too.
 
     Args:
@@ -50,6 +57,7 @@ def pooling_files(pooling: str, normalise: bool, d_model: int, cls_last: bool = 
         normalise: whether vectors are scaled to length 1.
         d_model: D.
         cls_last: whether the network's ``cls`` is the last token of a text.
+        max_length: the most tokens of a text that is embedded; None where the network's is meant.
 
     Returns:
         Their texts by name.
@@ -69,6 +77,7 @@ def pooling_files(pooling: str, normalise: bool, d_model: int, cls_last: bool = 
     return {
         MODULES: json.dumps(modules, indent=2) + "\n",
         f"{POOLING}/config.json": json.dumps(settings, indent=2) + "\n",
+        **({} if max_length is None else {LENGTH: json.dumps({"max_seq_length": max_length}) + "\n"}),
     }
 
 

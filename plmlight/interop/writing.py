@@ -20,7 +20,7 @@ from plmlight.nn import EncoderDecoder, Network, config_of
 from plmlight.text import TARGET_TOKENIZER, replace_folder, save_tokenizer, special_token_ids
 
 _OURS = {CONFIG, WEIGHTS, INDEX, GENERATION, TEMPLATE} | {
-    *("modules.json", "1_Pooling", "2_Normalize", "vocab.txt"),
+    *("modules.json", "1_Pooling", "2_Normalize", "sentence_bert_config.json", "vocab.txt"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
     *("source.spm", "target.spm", "target_vocab.json", TARGET_TOKENIZER),
 }

@@ -163,7 +163,8 @@ class SentenceEmbedding(ScoredTask):
             ValueError: when no Hugging Face family can express the network, or sentence-transformers the pooling; or
                 the folder holds other files.
         """
-        publish(self, folder, pooling_files(self.pooling, self.normalise, self.network.d_model, self.network.cls_last))
+        width, last = self.network.d_model, self.network.cls_last
+        publish(self, folder, pooling_files(self.pooling, self.normalise, width, last, self.max_length))
 
 
 def retrieval_scores(vectors: NDArray[np.float32], text_ids: NDArray[np.int64]) -> dict[str, float]:

@@ -240,7 +240,7 @@ def test_tags_are_learned_by_the_command_and_tested_with_the_checkpoint(quick: P
     (quick / "train.txt").write_text("she O\nopened O\nparis B-LOC\n\nparis B-LOC\nis O\n\n" * 8)
     (quick / "other.txt").write_text("she O\nmet O\nfrance B-PER\n")
     data = ["--data", "TaggedText", "--data.files", "train.txt", "--data.tokenizer_kind", "word"]
-    data += ["--data.batch_size", "4"]
+    data += ["--data.batch_size", "4", "--data.max_length", "12"]
     sizes = ["--model.network.d_model", "8", "--model.network.max_length", "16"]
     model = ["--model", "TokenClassification", "--model.network", "BiLSTM", *sizes, "--model.crf", "true"]
     off = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
@@ -248,7 +248,7 @@ def test_tags_are_learned_by_the_command_and_tested_with_the_checkpoint(quick: P
     assert cli.main(["fit", *model, "--model.optimizer", "AdamW", *data, *off, *run]) == 0
     task = load(quick / "run" / "last.ckpt")
     assert isinstance(task, TokenClassification)
-    assert (task.labels, task.unit, task.network.max_length) == (["B-LOC", "O"], "word", 16)
+    assert (task.labels, task.unit, task.max_length, task.network.max_length) == (["B-LOC", "O"], "word", 12, 16)
     assert cli.main(["infer", "run/last.ckpt", "--text", "she opened paris", "--output", "told.jsonl"]) == 0
     (told,) = [json.loads(line) for line in Path("told.jsonl").read_text().splitlines()]
     assert len(told["tags"]) == 3

@@ -10,7 +10,7 @@ import torch
 import plmlight
 from plmlight import BERT, SentenceEmbedding
 from plmlight.interop import pooling_files, read_pooling
-from tests.networks.encoders import FIRST, V, assert_close, padding_mask, reference
+from tests.networks.encoders import FIRST, LENGTH, V, assert_close, padding_mask, reference
 
 KINDS = ["Transformer", "Pooling", "Normalize"]
 
@@ -81,6 +81,28 @@ def test_without_them_it_is_the_mean(tmp_path: Path) -> None:
 def test_the_later_form_of_the_setting(tmp_path: Path) -> None:
     write(tmp_path, KINDS[:2], pooling_mode="max")
     assert read_pooling(tmp_path) == {"pooling": "max", "normalise": False}
+
+
+@pytest.mark.parametrize("length", [9, None])
+def test_as_much_of_a_text_is_read_as_the_folder_says(length: int | None, tmp_path: Path) -> None:
+    reference("BertModel").save_pretrained(tmp_path)
+    write(tmp_path, KINDS[:2], pooling_mode="mean")
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length, "do_lower_case": False}))
+    for _ in range(2):
+        task = plmlight.load(tmp_path)
+        assert isinstance(task, SentenceEmbedding)
+        assert (task.max_length, task.text_length) == (length, length or LENGTH)
+        tmp_path = tmp_path / "out"
+        for _ in range(2):  # a folder that was written may be written again
+            task.save_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("length", ["9", 0, 2.5, True])
+def test_a_length_that_is_none_is_refused(length: Any, tmp_path: Path) -> None:
+    write(tmp_path, KINDS[:2], pooling_mode="mean")
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length}))
+    with pytest.raises(ValueError, match=r"sentence_bert_config\.json: max_seq_length is .*, expected a number"):
+        read_pooling(tmp_path)
 
 
 @pytest.mark.parametrize(
