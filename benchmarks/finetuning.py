@@ -57,6 +57,7 @@ TREC = {"train": "cls/trec.train.all", "test": "cls/trec.test.all", "measure": "
 TREC_FILES = ("--file_format", "text", "--encoding", "latin-1")
 SST2 = {"train": "cls/sst2.train.tsv", "test": "cls/sst2.test.tsv", "measure": "accuracy"}
 SST2_FILES = ("--text_field", "sentence")
+BF16 = ("--trainer.precision", "bf16-mixed")
 LORA = (
     *("--model.adapter", "LoRA", "--model.adapter.targets", '["*"]', "--model.adapter.rank", "10"),
     *("--model.optimizer.lr", "1e-3", "--model.optimizer.layer_decay", "null", "--trainer.max_epochs", "3"),
@@ -91,13 +92,8 @@ ROWS = {
     "thucnews-bag": Row("classification-bag-of-vectors-thucnews", fit=UNNAMED, evaluate=THUCNEWS_FILES, **THUCNEWS),
     "eprstmt-bert": Row("classification-bert-tiny-eprstmt", fit=CHINESE_FOLDER, evaluate=EPRSTMT_FILES, **EPRSTMT),
     "eprstmt-bag": Row("classification-bag-of-vectors-thucnews", fit=EPRSTMT_BAG, evaluate=EPRSTMT_FILES, **EPRSTMT),
-    "sst2-minilm": Row("classification-minilm-sst2", fit=FOLDER, evaluate=SST2_FILES, **SST2),
-    "sst2-lora": Row(
-        "classification-minilm-sst2",
-        fit=(*FOLDER, *LORA),
-        evaluate=SST2_FILES,
-        **SST2,
-    ),
+    "sst2-minilm": Row("classification-minilm-sst2", fit=(*FOLDER, *BF16), evaluate=SST2_FILES, **SST2),
+    "sst2-lora": Row("classification-minilm-sst2", fit=(*FOLDER, *BF16, *LORA), evaluate=SST2_FILES, **SST2),
     "resume-crf": Row("tagging-bilstm-crf-resume", **RESUME),
     "resume-softmax": Row("tagging-bilstm-crf-resume", fit=("--model.crf", "false"), **RESUME),
     "resume-bert": Row("tagging-bert-tiny-resume", fit=CHINESE_FOLDER, **RESUME),

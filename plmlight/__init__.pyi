@@ -70,6 +70,7 @@ from .tasks import MultiLabel as MultiLabel
 from .tasks import PermutationLM as PermutationLM
 from .tasks import PseudoLabels as PseudoLabels
 from .tasks import QuestionAnswering as QuestionAnswering
+from .tasks import RDrop as RDrop
 from .tasks import Regression as Regression
 from .tasks import RelationExtraction as RelationExtraction
 from .tasks import SemanticRoleLabelling as SemanticRoleLabelling

@@ -1,4 +1,4 @@
-from plmlight.tasks.auxiliary import Auxiliary, Distillation, MaskedWords, PseudoLabels
+from plmlight.tasks.auxiliary import Auxiliary, Distillation, MaskedWords, PseudoLabels, RDrop
 from plmlight.tasks.base import Task
 from plmlight.tasks.carrying import Carried
 from plmlight.tasks.causal_lm import CausalLM
@@ -31,6 +31,7 @@ __all__ = [
     "Problem",
     "PseudoLabels",
     "QuestionAnswering",
+    "RDrop",
     "Regression",
     "RelationExtraction",
     "ScoredTask",

@@ -47,7 +47,8 @@ class TextClassification(LabelledTask):
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of random choices.
         adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
-        auxiliary: what is learned beside the labels: `Distillation`, `PseudoLabels`, `MaskedWords`; nothing by default.
+        auxiliary: what is learned beside the labels: `Distillation`, `PseudoLabels`, `MaskedWords`, `RDrop`; nothing by
+            default.
 
     Raises:
         ValueError: for a network that cannot read, labels that do not suit the problem, or a stride below 0.

@@ -23,6 +23,7 @@ from plmlight import (
     MaskedWords,
     MultiLabel,
     PseudoLabels,
+    RDrop,
     Regression,
     SingleLabel,
     TextClassification,
@@ -219,6 +220,25 @@ def test_hidden_tokens_are_found_as_a_masked_language_model_finds_them() -> None
     assert "masked_ids" not in batch(task.eval(), [0, 1])
 
 
+def test_two_answers_under_dropout_come_near_each_other() -> None:
+    task = shaken(classifier(RDrop(weight=0.5), dropout=0.3)).train()
+    given = batch(task, [0, IGNORED, 2, 1])
+    given["sample_ids"][3] = -1  # fills up the batch
+    torch.manual_seed(4)
+    outputs = task.read(given)
+    total, count = task.loss(outputs, given)["r_drop_loss"]
+    torch.manual_seed(4)
+    first, second = (task.read(given)["logits"][:3].double().softmax(-1) for _ in range(2))
+    each = ((first - second) * (first.log() - second.log())).sum(-1) / 2
+    assert count == 3
+    torch.testing.assert_close(total.double(), 0.5 * each.sum(), atol=1e-6, rtol=1e-5)
+    assert float(total.detach()) > 0.01
+    (slope,) = torch.autograd.grad(total, outputs["logits"], retain_graph=True)
+    assert (slope[:3].abs().sum(-1) > 0).all()
+    assert not slope[3].any()
+    assert "r_drop_loss" not in task.eval().loss(task.read(given), given)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -255,7 +275,7 @@ def texts_of(folder: Path) -> LabelledText:
 
 def fitted(data: LabelledText, folder: Path, teacher: Path, steps: int, resume: Path | None = None) -> Any:
     torch.manual_seed(1)
-    parts = (Distillation(str(teacher)), PseudoLabels(threshold=0.35, warmup=0.5), MaskedWords())
+    parts = (Distillation(str(teacher)), PseudoLabels(threshold=0.35, warmup=0.5), MaskedWords(), RDrop())
     task = classifier(*parts, dropout=0.2, optimizer=AdamW(lr=1e-2), max_length=16)
     run = pl.Trainer(
         max_steps=8, default_root_dir=folder, accelerator="cpu", logger=False, enable_progress_bar=False,
@@ -279,7 +299,13 @@ class Stop(pl.Callback):
 
 def test_all_together_resume_bit_for_bit(teacher: Path, tmp_path: Path) -> None:
     straight, logged = fitted(texts_of(tmp_path), tmp_path / "a", teacher, 8)
-    assert {"train_loss", "train_distillation_loss", "train_pseudo_loss", "train_mlm_loss"} <= logged.keys()
+    assert {
+        "train_loss",
+        "train_distillation_loss",
+        "train_pseudo_loss",
+        "train_mlm_loss",
+        "train_r_drop_loss",
+    } <= logged.keys()
     assert not {"val_pseudo_loss", "val_mlm_loss"} & logged.keys()
     assert min(logged["train_pseudo_loss"], logged["train_mlm_loss"], logged["train_distillation_loss"]) > 0
     fitted(texts_of(tmp_path), tmp_path / "b", teacher, 4)
