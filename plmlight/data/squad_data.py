@@ -217,7 +217,8 @@ class SquadData(LabelledData[Question]):
             answers, or "is_impossible": true, is a question without an answer.
         on_error: what to do where an answer does not stand at its offset: ``error``; ``search`` takes the nearest place
             where it does stand; ``skip`` leaves the answer out, and the question if it has no other; so does ``search``
-            where it stands nowhere. What was left out is ``skipped``.
+            where it stands nowhere. Both leave out a question that leaves no room for its context too. What was left
+            out is ``skipped``.
         tokenizer: a tokenizer.json or a folder with one; that of a network that was trained before, where it is named.
             None trains one on ``files``.
         tokenizer_kind: what to train.
@@ -300,15 +301,13 @@ class SquadData(LabelledData[Question]):
                     raise ValueError(f"{example.where}: has no 'answers' ([] where the question has none)")
 
     def _rows(self, examples: Sequence[Question], stage: Stage) -> list[Row]:
-        tokenizer = self.plain_tokenizer()
-        pairs = [(example.question, example.context) for example in examples]
         rows: list[Row] = []
-        found = question_windows(tokenizer, pairs, self.max_length, self.stride)
-        lost = 0
-        for number, (example, windows) in enumerate(zip(examples, found, strict=True)):
-            if isinstance(windows, str):
-                raise ValueError(f"{example.where}: {windows}")
+        answers = lost = 0
+        for number, (example, windows) in enumerate(zip(examples, self._windows(examples), strict=True)):
+            if windows is None:
+                continue
             places = _places(windows, example)
+            answers += bool(example.answers)
             lost += bool(example.answers) and not any(places)
             for window, place in zip(windows, places, strict=True):
                 row = _row(window, place)
@@ -317,12 +316,31 @@ class SquadData(LabelledData[Question]):
                     row |= {"ids": example.id, "contexts": example.context, "references": example.gold}
                 rows.append(row)
         if lost:
-            answers = sum(bool(example.answers) for example in examples)
             rank_zero_info(
                 f"{self._named(stage)}: {lost:,} of {answers:,} answers to {stage} on are whole in no window "
                 f"(max_length {self.max_length}, stride {self.stride}): in the loss their questions have none"
             )
         return rows
+
+    def _asked(self, examples: Sequence[Question]) -> list[Row]:
+        """Without what is to be left out, as it leaves no room for its context."""
+        if self._on_error != "error":
+            both = zip(examples, self._windows(examples), strict=True)
+            examples = [example for example, windows in both if windows is not None]
+        return super()._asked(examples)
+
+    def _windows(self, examples: Sequence[Question]) -> Iterator[list[QuestionWindow] | None]:
+        """Those of each question; None where it is left out, as it leaves no room for its context."""
+        pairs = [(example.question, example.context) for example in examples]
+        found = question_windows(self.plain_tokenizer(), pairs, self.max_length, self.stride)
+        for example, windows in zip(examples, found, strict=True):
+            if not isinstance(windows, str):
+                yield windows
+                continue
+            if self._on_error == "error":
+                raise ValueError(f"{example.where}: {windows}; on_error skip leaves the question out")
+            self.skipped.append((example.where, windows))
+            yield None
 
 
 def _places(windows: Sequence[QuestionWindow], example: Question) -> list[tuple[int, int] | None]:

@@ -110,6 +110,10 @@ class QuestionAnswerer(TextAnalyser):
             for best, *_ in self._find(requests, 1, batch_size)
         ]
 
+    def refusals(self, requests: Sequence[Record]) -> list[str | None]:
+        """See `TextAnalyser.refusals`: a question may leave no room for its context."""
+        return [found if isinstance(found, str) else None for found in self._windows(self._pairs(requests))]
+
     def show(self, request: Record, answer: Record) -> str:
         """A line: how likely the answer is, and the answer."""
         return f"{answer['score']:.4f}  {answer['answer'] or '(no answer)'}"
@@ -124,14 +128,10 @@ class QuestionAnswerer(TextAnalyser):
     def _find(self, requests: Sequence[Record], n_best: int, batch_size: int) -> list[list[Answer]]:
         if n_best < 1:
             raise ValueError(f"n_best must be at least 1, not {n_best}")
-        pairs = list(zip(self.field(requests, "question"), self.field(requests, "context"), strict=True))
-        for number, pair in enumerate(pairs):
-            if not all(text.strip() for text in pair):
-                raise ValueError(f"request {number}: the {'context' if pair[0].strip() else 'question'} is empty")
+        pairs = self._pairs(requests)
         windows: list[QuestionWindow] = []
         owners: list[int] = []
-        cut = question_windows(self.cutting, pairs, self.length, int(self.facts.get("stride") or 0))
-        for number, found in enumerate(cut):
+        for number, found in enumerate(self._windows(pairs)):
             if isinstance(found, str):
                 raise ValueError(f"request {number}: {found}")
             windows += found
@@ -141,6 +141,17 @@ class QuestionAnswerer(TextAnalyser):
         for owner, window, output in zip(owners, windows, outputs, strict=True):
             rows[owner].append((window, output))
         return [self._best(context, row, n_best) for (_, context), row in zip(pairs, rows, strict=True)]
+
+    def _pairs(self, requests: Sequence[Record]) -> list[tuple[str, str]]:
+        """Each question and its context."""
+        pairs = list(zip(self.field(requests, "question"), self.field(requests, "context"), strict=True))
+        for number, pair in enumerate(pairs):
+            if not all(text.strip() for text in pair):
+                raise ValueError(f"request {number}: the {'context' if pair[0].strip() else 'question'} is empty")
+        return pairs
+
+    def _windows(self, pairs: Sequence[tuple[str, str]]) -> list[list[QuestionWindow] | str]:
+        return question_windows(self.cutting, pairs, self.length, int(self.facts.get("stride") or 0))
 
     def _best(
         self, context: str, windows: Sequence[tuple[QuestionWindow, Mapping[str, NDArray[Any]]]], n_best: int

@@ -1,7 +1,7 @@
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -156,6 +156,24 @@ def test_a_question_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     data = SquadData(many(tmp_path), max_length=5, cache_folder=str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="question '0a': the question has 2 tokens, which leaves no room"):
         data.samples("fit")
+
+
+@pytest.mark.parametrize("on_error", ["skip", "search"])
+@pytest.mark.parametrize("stage", ["fit", "test", "predict"])
+def test_a_question_that_leaves_no_room_is_left_out_on_request(
+    stage: Literal["fit", "test", "predict"], on_error: Literal["skip", "search"], tmp_path: Path
+) -> None:
+    long = {**question([], "q2"), "question": "Who met Ann? " * 20}
+    file, cache = written(tmp_path, squad(question([]), long, question([], "q3"))), str(tmp_path / "cache")
+    data = SquadData(
+        file, on_error, validation_fraction=0, test_files=file, predict_files=file, max_length=40, cache_folder=cache
+    )
+    assert len(data.samples(stage)) == 2
+    ((where, why),) = data.skipped
+    assert where.endswith("question 'q2'")
+    assert "which leaves no room for the context" in why
+    (listed,) = (tmp_path / "cache" / "skipped").iterdir()
+    assert json.loads(listed.read_text()) == {"where": where, "why": why}
 
 
 def test_white_space_around_an_answer_does_not_hide_it(tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ def answerer(null: float = 5.0, **facts: Any) -> QuestionAnswerer:
     return QuestionAnswerer(model, TOKENIZER, {**FACTS, **facts})
 
 
+def test_a_question_that_leaves_no_room_is_told_before_it_is_asked() -> None:
+    requests = [{"question": QUESTION * times, "context": CONTEXT} for times in (1, 30)]
+    none, why = answerer().refusals(requests)
+    assert none is None
+    assert why is not None
+    assert "which leaves no room for the context: a window has 32 at most" in why
+
+
 def test_the_answer_is_a_part_of_a_long_context() -> None:
     found = answerer()
     best = found.answer(QUESTION, CONTEXT, n_best=4)
