@@ -149,8 +149,9 @@ def _add_labels(options: OneLineErrors) -> None:
         "--on_error",
         type=Literal["error", "search", "skip"],
         default="error",
-        help="where an answer does not stand at its offset, or entities are missing, nested, empty or too far apart: "
-        "skip leaves it out, and of answers search first looks elsewhere in the context; what is left out is listed",
+        help="where a text is empty, a class unknown, an answer not at its offset, a question too long, or entities "
+        "missing, nested, empty or too far apart: skip leaves it out, and of answers search first looks elsewhere in "
+        "the context; what is left out is listed",
     )
 
 

@@ -52,8 +52,8 @@ class Fields:
         encoding: of files.
         word_column: of a file with tags in columns: the word's, from 0; of one with roles 0 is that of its kind.
         tag_column: the tag's; -1 is the last one.
-        on_error: what to do with questions and relations that cannot be used, as `plmlight.data.SquadData` and
-            `plmlight.data.RelationData` say.
+        on_error: what to do with texts with classes, questions and relations that cannot be used, as
+            `plmlight.data.LabelledText`, `plmlight.data.SquadData` and `plmlight.data.RelationData` say.
     """
 
     text: str = "text"
@@ -165,11 +165,18 @@ def _read(model: TextAnalyser, task: str, files: Sequence[str], fields: Fields) 
 def _read_classified(files: Sequence[str], fields: Fields, facts: Mapping[str, Any]) -> Read:
     texts = (fields.text,) if fields.pair is None else (fields.text, fields.pair)
     problem = facts.get("problem", "single-label")
-    reader = LabelReader(texts, fields.label, problem, fields.separator, fields.file_format, fields.encoding)
-    examples = reader.read(list(files))
-    for example in examples if problem != "regression" else ():
-        _numbers(example, facts["labels"])
-    return examples, []
+    skip = fields.on_error == "skip"
+    reader = LabelReader(texts, fields.label, problem, fields.separator, fields.file_format, fields.encoding, skip)
+    found = []
+    for example in reader.read(list(files)):
+        try:
+            if problem != "regression":
+                _numbers(example, facts["labels"])
+        except ValueError as error:
+            reader.refuse(example.where, str(error))
+        else:
+            found.append(example)
+    return found, reader.skipped
 
 
 def _classes(examples: Sequence[Any], answers: Sequence[Record], facts: Mapping[str, Any]) -> dict[str, Statistic]:
@@ -195,7 +202,7 @@ def _numbers(example: LabelledExample, names: Sequence[str]) -> list[int]:
         try:
             found.append(names.index(str(known_label(name, names, numbered=True))))
         except ValueError:
-            raise ValueError(f"{example.where}: the model knows no class {name!r}{nearest(name, names)}") from None
+            raise ValueError(f"the model knows no class {name!r}{nearest(name, names)}") from None
     return found
 
 
@@ -320,7 +327,7 @@ KINDS: dict[str, Kind] = {
     "QuestionAnswering": Kind(_read_questions, _answers, get_args(OnWrongAnswer)),
     "RelationExtraction": Kind(_read_relations, _relations, get_args(OnWrongMarkers)),
     "SemanticRoleLabelling": Kind(_read_roles, _roles),
-    "TextClassification": Kind(_read_classified, _classes),
+    "TextClassification": Kind(_read_classified, _classes, ("error", "skip")),
     "TokenClassification": Kind(_read_tagged, _tags),
 }
 """By the name of the task; one line a task."""

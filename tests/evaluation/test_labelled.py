@@ -278,6 +278,23 @@ def test_wrong_offsets_are_left_out_or_searched_on_request(tmp_path: Path) -> No
         measure("skip")
 
 
+def test_texts_that_cannot_be_used_are_left_out_on_request(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("text,label\na,yes\n ,no\nb\nc,maybe\nd,\ne,no\n")
+    model = Known({"labels": ["no", "yes"]}, [{"scores": {"no": 0.4, "yes": 0.6}}] * 2)
+    files = [str(tmp_path / "test.csv")]
+    with pytest.raises(ValueError, match=r"test\.csv:3: the text is empty"):
+        measure_labelled(model, "TextClassification", files, Fields())
+    measured, used = measure_labelled(model, "TextClassification", files, Fields(on_error="skip"))
+    assert [each["text"] for each in used["texts"]] == ["a", "e"]
+    assert measured.facts == {"examples": 2, "left out": 4}
+    assert {where.rpartition(":")[2]: why for where, why in used["skipped"]} == {
+        "3": "the text is empty",
+        "4": "has 1 columns, expected 2",
+        "5": "the model knows no class 'maybe'; expected one of 'no', 'yes'",
+        "6": "there is no label",
+    }
+
+
 def test_what_is_not_left_out_of_a_task_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text(COLUMNS)
     with pytest.raises(ValueError, match="on_error 'skip' is not for a TokenClassification: expected error"):
