@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from plmlight.data.cache import Cache, Text
-from plmlight.data.loader import EpochLoader, SampleLoader
+from plmlight.data.loader import EpochLoader, SampleLoader, TooFewError
 from plmlight.data.sampling import Permutation
 from plmlight.data.shards import Shards, is_shards
 from plmlight.text import TokenizerKind, load_tokenizer, special_token_ids, tokenizer_hash, vocabulary_size
@@ -91,7 +91,10 @@ class TokenData(LightningDataModule):
 
     def train_dataloader(self) -> EpochLoader:
         """Shuffled samples; after a resume, those that the interrupted run would have seen next."""
-        loader = self._training(**self._share())
+        try:
+            loader = self._training(**self._share())
+        except TooFewError as error:
+            raise ValueError(f"{self._named('fit')}: {error}") from None
         if self._state is not None:
             loader.load_state_dict(self._state)
         elif self._loader is not None and self.trainer is not None and self.trainer.current_epoch > 0:

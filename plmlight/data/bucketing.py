@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from plmlight.data.loader import EpochLoader, Request, SampleLoader, Samples, checked_batch_size
+from plmlight.data.loader import EpochLoader, Request, SampleLoader, Samples, TooFewError, checked_batch_size
 from plmlight.data.sampling import Indices, Permutation
 
 _POOL = 64  # batches' worth of samples that are sorted by length together, ...
@@ -54,7 +54,8 @@ class BucketedTrainingLoader(EpochLoader):
         world_size: the number of shares.
 
     Raises:
-        ValueError: when the samples do not fill one global batch, or one sample may be longer than ``max_tokens``.
+        TooFewError: when the samples do not fill one global batch.
+        ValueError: when one sample may be longer than ``max_tokens``.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class BucketedTrainingLoader(EpochLoader):
         self._pools = max(1, round(len(samples) / self._cut.pool))
         self._batches = self._count()
         if len(self) == 0:
-            raise ValueError(
-                f"the corpus has {len(samples)} samples, fewer than one batch for each of {world_size} ranks "
+            ranks = f" for each of {world_size} ranks" if world_size > 1 else ""
+            raise TooFewError(
+                f"{len(samples)} samples to train on, fewer than one batch{ranks} "
                 f"({f'max_tokens {max_tokens}' if max_tokens else f'batch_size {batch_size}'})"
             )
 

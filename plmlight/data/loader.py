@@ -21,6 +21,10 @@ Request = tuple[int, Indices]
 _PLANNED = 2**13  # entries of the permutation that are computed at a time
 
 
+class TooFewError(ValueError):
+    """What is read fills no global batch: data that knows the files names them."""
+
+
 class Samples(Protocol):
     """What a loader reads."""
 
@@ -200,7 +204,7 @@ class TrainingLoader(EpochLoader):
         world_size: the number of shares.
 
     Raises:
-        ValueError: when the blocks do not fill one global batch.
+        TooFewError: when the blocks do not fill one global batch.
     """
 
     def __init__(
@@ -216,8 +220,8 @@ class TrainingLoader(EpochLoader):
         self.blocks = blocks
         self.batch_size = checked_batch_size(batch_size)
         if len(self) == 0:
-            raise ValueError(
-                f"the corpus has {len(blocks)} blocks of {blocks.block_length} tokens, fewer than one batch of "
+            raise TooFewError(
+                f"{len(blocks)} blocks of {blocks.block_length} tokens to train on, fewer than one batch of "
                 f"{self.per_step} (batch_size {batch_size} on {world_size} ranks)"
             )
 

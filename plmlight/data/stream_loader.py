@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from plmlight.data.loader import EpochLoader, Request, SampleLoader, checked_batch_size
+from plmlight.data.loader import EpochLoader, Request, SampleLoader, TooFewError, checked_batch_size
 from plmlight.data.packing import Blocks, Streams, stream_edges
 
 
@@ -27,7 +27,7 @@ class StreamTrainingLoader(EpochLoader):
         world_size: the number of shares.
 
     Raises:
-        ValueError: when the blocks do not fill one global batch.
+        TooFewError: when the blocks do not fill one global batch.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class StreamTrainingLoader(EpochLoader):
         self._mine = np.arange(rank * batch_size, (rank + 1) * batch_size)
         self._steps = len(blocks) // rows
         if self._steps == 0:
-            raise ValueError(
-                f"the corpus has {len(blocks)} blocks of {blocks.block_length} tokens, fewer than one for each of "
+            raise TooFewError(
+                f"{len(blocks)} blocks of {blocks.block_length} tokens to train on, fewer than one for each of "
                 f"{rows} streams (batch_size {batch_size} on {world_size} ranks)"
             )
 

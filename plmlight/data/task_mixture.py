@@ -107,6 +107,8 @@ class TaskMixture(TokenData):
         if limit is not None and limit < 1:
             raise ValueError(f"limit {limit} must be at least 1")
         self.tasks, self.limit, self.temperature = tasks, limit, temperature
+        files = [[task.files] if isinstance(task.files, str) else task.files for task in tasks.values()]
+        self._names = {"fit": [name for each in files for name in each]}
         self.batch_size, self.max_tokens = batch_size, max_tokens
         if tokenizer is None:
             texts = [

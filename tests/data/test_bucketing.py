@@ -176,9 +176,9 @@ def test_evaluation_sees_each_sample_once_in_equal_steps(world_size: int, max_to
 
 
 def test_too_few_samples_and_too_small_a_budget_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"the corpus has 7 samples, fewer than one batch .* \(batch_size 8\)"):
+    with pytest.raises(ValueError, match=r"^7 samples to train on, fewer than one batch \(batch_size 8\)"):
         training(size=7, max_tokens=None, batch_size=8)
-    with pytest.raises(ValueError, match=r"the corpus has 3 samples, .* each of 9 ranks \(max_tokens 256\)"):
+    with pytest.raises(ValueError, match=r"^3 samples to train on, .* each of 9 ranks \(max_tokens 256\)"):
         training(size=3, world_size=9)
     with pytest.raises(ValueError, match=r"max_tokens 63: a batch must hold one sample, .* max_length 64"):
         training(max_tokens=63)

@@ -154,7 +154,7 @@ def test_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) 
     [
         ({"block_length": None}, "block_length is not set"),
         ({"block_length": 10**6}, r"text\.txt: \d+ tokens to fit on, fewer than a block of 1000000"),
-        ({"batch_size": 10**5}, r"the corpus has \d+ blocks of 17 tokens, fewer than one batch of 100000"),
+        ({"batch_size": 10**5}, r"text\.txt: \d+ blocks of 17 tokens to train on, fewer than one batch of 100000"),
         ({"validation_fraction": 1.5}, r"validation_fraction 1\.5 must be at least 0 and less than 1"),
         ({"validation_split": "documents"}, "validation_split documents needs at least"),
     ],

@@ -348,6 +348,12 @@ def test_a_class_without_an_example_is_refused_where_it_is_to_be_learned(tmp_pat
         found.samples("fit")
 
 
+def test_files_of_fewer_examples_than_a_batch_are_named(tmp_path: Path) -> None:
+    message = r"x\.tsv: 6 samples to train on, fewer than one batch \(batch_size 32\)$"
+    with pytest.raises(ValueError, match=message):
+        data(tsv_file(tmp_path), tmp_path).train_dataloader()
+
+
 @pytest.mark.parametrize(("labels", "names"), [([1, 0], ["1", "0"]), ([True, False], ["true", "false"])])
 def test_classes_that_are_numbers_or_truths_may_be_listed(
     labels: list[int | bool], names: list[str], tmp_path: Path

@@ -117,7 +117,7 @@ def test_state_of_other_data_is_refused() -> None:
 
 
 def test_less_than_a_batch_is_refused() -> None:
-    with pytest.raises(ValueError, match="the corpus has 4 blocks of 9 tokens, fewer than one batch of 8"):
+    with pytest.raises(ValueError, match="4 blocks of 9 tokens to train on, fewer than one batch of 8"):
         TrainingLoader(blocks(40), 4, world_size=2)
     with pytest.raises(ValueError, match="batch_size 0 must be at least 1"):
         TrainingLoader(blocks(), 0)

@@ -94,7 +94,7 @@ def test_evaluation_sees_each_token_once_in_order(world_size: int, tokens: int) 
 
 
 def test_less_than_a_block_a_stream_is_refused() -> None:
-    with pytest.raises(ValueError, match="the corpus has 4 blocks of 9 tokens, fewer than one for each of 8 streams"):
+    with pytest.raises(ValueError, match="4 blocks of 9 tokens to train on, fewer than one for each of 8 streams"):
         StreamTrainingLoader(blocks(40), 4, world_size=2)
 
 

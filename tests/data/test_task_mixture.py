@@ -173,3 +173,9 @@ def test_a_mixture_of_nothing_is_refused(tmp_path: Path) -> None:
         mixture(tmp_path).test_dataloader()
     with pytest.raises(ValueError, match="TaskMixture has no text to validate on: set validation_files of a task"):
         mixture(tmp_path, validation_fraction=0.0).samples("validate")
+
+
+def test_the_files_of_fewer_samples_than_a_batch_are_named(tmp_path: Path) -> None:
+    names = r"copy\.jsonl \S+count\.jsonl \S+shout\.jsonl"
+    with pytest.raises(ValueError, match=rf"{names}: 320 samples to train on, fewer than one batch \(batch_size 400\)"):
+        mixture(tmp_path, batch_size=400).train_dataloader()
