@@ -27,6 +27,7 @@ _BLOCK = 2**20
 _LONGEST = 64 * PIECE
 _BETWEEN_WORDS = re.compile(r"(?<=\S)(?= \S)")
 _BETWEEN_LINES = re.compile(r"(?<=\S\n)(?=\S)")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile)
 
 
@@ -259,19 +260,42 @@ def objects(source: Source, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
         Where the line stands, and the object.
 
     Raises:
-        ValueError: for a line that is no JSON object, naming it.
+        ValueError: for a line that is no JSON object, or has half a character, naming it.
     """
     for number, line in enumerate(lines(source), 1):
         if not line.strip():
             continue
         where = f"{source.name}:{number}"
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{where}: not a line of JSON ({error})") from None
+        entry = from_json(line, where, "a line of JSON")
         if not isinstance(entry, dict):
             raise ValueError(f"{where}: expected an object with a field {field!r}, got {line[:40]}")
         yield where, entry
+
+
+def from_json(text: str, where: str, what: str = "JSON") -> Any:
+    """What JSON says.
+
+    Args:
+        text: the JSON.
+        where: where it stands, for messages.
+        what: what it should be, for messages.
+
+    Returns:
+        Its value, whose strings can all be written as UTF-8.
+
+    Raises:
+        ValueError: for what is no JSON, or has an escape of half a character.
+    """
+    try:
+        value = json.loads(text)
+        if _SURROGATE.search(text):  # two of them are a character
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        around = error.object[max(0, error.start - 20) : error.end + 20]
+        raise ValueError(f"{where}: half a character (a surrogate without the other one) in {around!r}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: not {what} ({error})") from None
+    return value
 
 
 def _jsonl(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData, check_some
-from plmlight.data.readers import lines, objects
+from plmlight.data.readers import from_json, lines, objects
 from plmlight.data.sources import Source, open_dataset, resolve
 from plmlight.decoding.spans import QuestionWindow, question_windows, tokens_of
 from plmlight.text import TokenizerKind, nearest
@@ -111,11 +110,7 @@ def _entries(source: Source) -> Iterator[tuple[str, dict[str, Any], Any]]:
 
 def _nested(source: Source) -> Iterator[tuple[str, dict[str, Any], Any]]:
     """Those of SQuAD's form, and of CMRC's, a list of paragraphs."""
-    text = "\n".join(lines(source))
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{source.name}: not JSON ({error})") from None
+    content = from_json("\n".join(lines(source)), source.name)
     articles = _listed(content, "data", source.name) if isinstance(content, dict) else content
     if not isinstance(articles, list):
         raise ValueError(f"{source.name}: expected SQuAD's form, an object with the key 'data'")

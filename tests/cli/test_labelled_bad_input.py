@@ -82,6 +82,12 @@ TEXTS: dict[str, tuple[str, Any, list[str], str]] = {
         "train.jsonl:1: there is no field 'label'; did you mean 'labels'?",
     ),
     "an empty text": ("train.jsonl", [*GOOD, {"text": " ", "label": "news"}], [], "train.jsonl:5: the text is empty"),
+    "half a character": (
+        "train.jsonl",
+        [*GOOD, {"text": "a \udc00 b", "label": "news"}],
+        [],
+        'train.jsonl:5: half a character (a surrogate without the other one) in \'{"text": "a \\udc00 b", "label"',
+    ),
     "no label": ("train.jsonl", [*GOOD, {"text": "a", "label": None}], [], "train.jsonl:5: there is no label"),
     "no text": ("train.jsonl", [{"text": 3, "label": "b"}], [], "train.jsonl:1: field 'text' is int, expected a text"),
     "a class without an example": (
@@ -376,6 +382,12 @@ EVALUATED: dict[str, tuple[str, str, Any, str]] = {
         [{"text": MARKED, "label": "Others"}],
         "t.jsonl:1: the model knows no relation 'Others'; did you mean 'Other'?",
     ),
+    "half a character": (
+        "classes",
+        "t.jsonl",
+        [{"text": "a", "label": "news \ud800"}],
+        "t.jsonl:1: half a character",
+    ),
     "an answer not at its offset": (
         "questions",
         "t.jsonl",
@@ -396,6 +408,7 @@ ASKED: dict[str, tuple[str, list[dict[str, Any]], str]] = {
     "an empty text": ("classes", [{"text": "a"}, {"text": " "}], "asked.jsonl:2: the text is empty"),
     "no text": ("classes", [{"text": "a"}, {"txt": "b"}], "asked.jsonl:2: expected a text under 'text', and it has"),
     "an empty word": ("tags", [{"tokens": ["a", ""]}], "asked.jsonl:1: has an empty word"),
+    "half a character": ("classes", [{"text": "a"}, {"text": "b \ud800"}], "asked.jsonl:2: half a character"),
     "a marker is missing": ("relations", [{"text": "<e1>a</e1> b"}], "asked.jsonl:1: the marker <e2> is missing"),
     "an empty question": ("questions", [{"question": "", "context": "a"}], "asked.jsonl:1: the question is empty"),
 }

@@ -114,6 +114,7 @@ def test_text_that_ends_inside_a_character(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "x"}\n{"text": 3}\n', r"a\.jsonl:2: field 'text' is int, expected a string"),
         ("a.jsonl", '{"text": "x"\n', r"a\.jsonl:1: not a line of JSON"),
         ("a.jsonl", "[1]\n", r"a\.jsonl:1: expected an object with a field 'text', got \[1\]"),
+        ("a.jsonl", '\n{"text": "a \\ud800 b"}\n', r"a\.jsonl:2: half a character .* in '.*a \\ud800 b"),
         ("a.csv", "n,texts\n1,x\n", r"a\.csv:1: there is no column 'text'; did you mean 'texts'\?"),
         ("a.csv", "n,text\n1,x\n2\n", r"a\.csv:3: has 1 columns, expected 2"),
         ("a.csv", 'n,text\n1,"x\n', r"a\.csv:2: not a row of CSV"),
@@ -126,6 +127,11 @@ def test_text_that_ends_inside_a_character(tmp_path: Path) -> None:
 def test_bad_content_names_file_and_line(tmp_path: Path, name: str, content: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         documents(written(tmp_path / name, content))
+
+
+def test_a_character_of_two_escapes_is_whole(tmp_path: Path) -> None:
+    line = '{"text": "\\ud83d\\ude00 is no \\\\ud800"}\n'
+    assert documents(written(tmp_path / "a.jsonl", line)) == ["\U0001f600 is no \\ud800"]
 
 
 def test_empty_files_of_a_folder_are_passed_over_unless_all_are(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     [
         ("{", "a.json: not JSON"),
         ("3", "a.json: expected SQuAD's form"),
+        ('{"data": "\\udc00"}', r"a.json: half a character .* in '.*\\udc00"),
         ({"dta": []}, "a.json: there is no key 'data'; did you mean 'dta'?"),
         ({"data": 3}, "a.json: int, expected a list, under 'data'"),
         ({"data": [3]}, r"a.json: data\[0\]: expected an object, got int"),
