@@ -12,7 +12,7 @@ from plmlight.data.base import Files
 from plmlight.data.readers import lines, objects
 from plmlight.data.sources import Source, named_kind, resolve
 from plmlight.data.tagged_files import TaggedExample, strings
-from plmlight.decoding.predicates import check_predicate
+from plmlight.decoding.predicates import check_predicate, is_marked, read_clause
 from plmlight.text.tagging import OUTSIDE, TagSpan, scheme_of, spans_of, tags_of
 
 NONE = "-"
@@ -50,14 +50,18 @@ class RoleExample(TaggedExample):
     """A sentence and one of its predicates.
 
     Attributes:
-        predicate: the number of its word.
+        predicate: the number of its first word.
+        told: of a text, the predicate as it was given beside it; None where it is in brackets.
     """
 
     predicate: int = 0
+    told: Any = None
 
     def request(self) -> dict[str, Any]:
         """What is asked of a labeller of roles."""
-        return {"tokens": list(self.words), "predicate": self.predicate}
+        if self.text is None:
+            return {"tokens": list(self.words), "predicate": self.predicate}
+        return {"text": self.text} | ({} if self.told is None else {"predicate": self.told})
 
 
 def read_roles(
@@ -83,12 +87,31 @@ def read_roles(
             source = replace(source, encoding=encoding)
             if source.kind == "jsonl":
                 read = list(_records(source, labelled))
+            elif not labelled and _has_texts(source):
+                texts = ((number, line) for number, line in enumerate(lines(source), 1) if line.strip())
+                read = [_text(source.name, number, {"text": line}) for number, line in texts]
             else:
                 read = list(_sentences(source, word_column, labelled))
             if not read:
                 raise ValueError(f"{source.name}: has no predicate")
             found += read
     return found
+
+
+def _has_texts(source: Source) -> bool:
+    """Whether the first line is a text with its predicate in brackets, and not columns of a word in brackets."""
+    first = next((line for line in lines(source) if line.strip()), "")
+    return is_marked(first) and NONE not in first.split()
+
+
+def _text(name: str, line: int, record: dict[str, Any]) -> RoleExample:
+    """A text with a predicate, as a labeller of roles takes it."""
+    try:
+        clause = read_clause(record)
+    except ValueError as error:
+        raise ValueError(f"{name}:{line}: {error}") from None
+    text, told = record["text"], record.get("predicate")
+    return RoleExample(name, line, tuple(clause.words), (), False, text=text, predicate=clause.predicate[0], told=told)
 
 
 def _sentences(source: Source, word_column: int | None, labelled: bool) -> Iterator[RoleExample]:
@@ -168,6 +191,10 @@ def _in_brackets(cells: Sequence[str], name: str, line: int) -> list[str]:
 
 def _records(source: Source, labelled: bool) -> Iterator[RoleExample]:
     for where, entry in objects(source, "tokens"):
+        line = int(where.rpartition(":")[2])
+        if not labelled and "text" in entry and not entry.keys() & {"tokens", "words"}:
+            yield _text(source.name, line, entry)
+            continue
         field = "words" if "tokens" not in entry and "words" in entry else "tokens"
         words = strings(entry, field, where)
         if not words or not all(words):
@@ -181,7 +208,6 @@ def _records(source: Source, labelled: bool) -> Iterator[RoleExample]:
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
         tags = _tags(entry, len(words), where) if labelled else []
-        line = int(where.rpartition(":")[2])
         yield RoleExample(source.name, line, tuple(words), tuple(tags), by_line=False, predicate=predicate)
 
 

@@ -53,7 +53,8 @@ class RoleData(LabelledData[RoleExample]):
         folds: cut ``files`` into so many parts, of which ``fold`` is held out, in place of ``validation_fraction``.
         fold: which one, from 0.
         test_files: to test on.
-        predict_files: to predict on; roles may be missing.
+        predict_files: to predict on; roles may be missing. A sentence may be a text as ``infer`` takes it too: a line
+            ``She [gave] it away.`` of a file that begins with such a one, or a record of ``text``.
         max_length: tokens of a sentence at most, markers and special ones included. From the command line it is the
             checkpoint's, or the network's.
         batch_size: sentences in a batch on each device, where ``max_tokens`` is None.

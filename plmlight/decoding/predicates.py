@@ -100,6 +100,11 @@ def check_predicate(predicate: int, words: int) -> None:
         raise ValueError(f"the predicate is word {predicate} of {words}; expected 0 to {words - 1}")
 
 
+def is_marked(text: str) -> bool:
+    """Whether one part of a text is in brackets."""
+    return len(_MARKED.findall(text)) == 1
+
+
 def _marked(text: str) -> tuple[int, int]:
     """Where the one part of a text in brackets is, without them."""
     found = [match.span(1) for match in _MARKED.finditer(text)]

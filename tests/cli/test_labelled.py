@@ -217,9 +217,11 @@ def test_roles_are_predicted_and_asked_about_by_their_predicate(
     (quick / "train.txt").write_text("she - (A0*)\nopened open (V*)\nparis - (A1*)\n\n" * 3)
     (quick / "asked.txt").write_text("she -\nopened open\nthe -\ndoor -\n")
     (quick / "asked.jsonl").write_text(json.dumps({"tokens": ["she", "opened", "the", "door"], "predicate": 1}) + "\n")
-    files = ["--data.files", "train.txt", "--data.predict_files", "[asked.txt,asked.jsonl]"]
+    (quick / "marked.txt").write_text("she [opened] the door\n")
+    files = ["--data.files", "train.txt", "--data.predict_files", "[asked.txt,asked.jsonl,marked.txt]"]
     found = predicted(quick / "s.ckpt", "--data", "RoleData", *files, "--data.validation_fraction", "0")
-    assert [each["predicate"] for each in found] == [1, 1]
+    assert [each.get("predicate", each.get("text")) for each in found] == [1, 1, "she [opened] the door"]
+    assert found[2]["tags"] == found[0]["tags"]
     assert found[0]["tags"] == found[1]["tags"]
     assert cli.main(["infer", "s.ckpt", "--input", "asked.jsonl", "--output", "told.jsonl"]) == 0
     (told,) = [json.loads(line) for line in Path("told.jsonl").read_text().splitlines()]

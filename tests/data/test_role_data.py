@@ -90,6 +90,40 @@ def test_roles_may_be_missing_where_they_are_asked_for(tmp_path: Path) -> None:
     ]
 
 
+def test_texts_are_predicted_on_as_they_are_asked_about(tmp_path: Path) -> None:
+    given: list[dict[str, Any]] = [{"text": "It [fell]."}]
+    given += [{"text": "It fell.", "predicate": place} for place in ([3, 7], "It")]
+    (tmp_path / "x.jsonl").write_text(records(*given))
+    (tmp_path / "x.txt").write_text("\n[Give up] now!\nI - say - [gave].\n")
+    files = [str(tmp_path / name) for name in ("x.jsonl", "x.txt")]
+    made = data(tmp_path, CONLL_2005, predict_files=files)
+    rows = made.samples("predict").rows
+    assert [row["requests"] for row in rows] == [*given, {"text": "[Give up] now!"}, {"text": "I - say - [gave]."}]
+    assert [row["places"].rpartition("/")[2] for row in rows[2:]] == ["x.jsonl:3", "x.txt:2", "x.txt:3"]
+    found = made.examples["predict"]
+    assert [example.words[example.predicate] for example in found] == ["fell", "fell", "It", "Give", "gave"]
+
+
+def test_a_word_in_brackets_is_a_word_in_columns(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("[1] -\nfell fall\n")
+    (found,) = read_roles(str(tmp_path / "x.txt"), labelled=False)
+    assert (found.words, found.predicate) == (("[1]", "fell"), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "It [fell].\nIt fell.\n", r"a\.txt:2: no predicate is marked: write one \[predicate\] in the text"),
+        ("a.jsonl", records({"text": "It fell."}), r"a\.jsonl:1: no predicate is marked"),
+        ("a.jsonl", records({"text": 3}), r"a\.jsonl:1: expected a text under 'text'"),
+    ],
+)
+def test_texts_without_one_predicate_are_named(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_roles(str(tmp_path / name), labelled=False)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
