@@ -3,18 +3,19 @@ from __future__ import annotations
 import re
 
 from plmlight.decoding import ANALYSERS
-from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task, WordVectorModel
+from plmlight.tasks import CausalLM, MaskedLM, PermutationLM, Seq2Seq, Task, TextClassification, WordVectorModel
 from plmlight.text import special_token_ids
 
 _MARKS = re.compile(r"<e1>|\[")
 
 
-def question(task: Task, python: bool = False) -> str:
+def question(task: Task, python: bool = False, pairs: bool = False) -> str:
     """What a person may ask a task first.
 
     Args:
         task: with its tokenizer.
         python: whether it has read source text of Python.
+        pairs: whether the texts with labels that it has read are pairs of texts.
 
     Returns:
         Arguments of ``infer``. A small language model is sampled from, as it repeats itself where it is not.
@@ -40,6 +41,8 @@ def question(task: Task, python: bool = False) -> str:
         return f'--text "{first["text"]}"'  # with what the task is asked about marked in it
     if first and "text" not in first:
         return "--input requests.jsonl"  # a text alone is no request of it
+    if pairs and isinstance(task, TextClassification):
+        return '--text "a text" --pair "another text"'
     return '--text "a text"'
 
 

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from pydoc import locate
 
 import lightning.pytorch as pl
 from jsonargparse import Namespace
@@ -13,6 +14,7 @@ from jsonargparse import Namespace
 from plmlight.callbacks import Checkpoints
 from plmlight.cli.question import question
 from plmlight.cli.seeds import split_seeds
+from plmlight.data import LabelledPairs
 from plmlight.tasks import Task
 
 
@@ -30,10 +32,11 @@ def what_next(trainer: pl.Trainer, task: Task, config: Namespace) -> str:
     bundle = Path("bundles") / Path(trainer.default_root_dir).name
     files = config.data.get("init_args.files")  # of a user's own data there may be no arguments at all
     python = files in ("python-stdlib", ["python-stdlib"])
+    pairs = isinstance(cls := locate(config.data.class_path), type) and issubclass(cls, LabelledPairs)
     return (
         f"\nThe checkpoint is {path}{_better(trainer)}. Next:\n"
         f"  python -m plmlight export --checkpoint {path} --output {bundle}\n"
-        f"  python -m plmlight infer {bundle} {question(task, python)}"
+        f"  python -m plmlight infer {bundle} {question(task, python, pairs)}"
     )
 
 

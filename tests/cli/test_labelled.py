@@ -1,6 +1,7 @@
 """``infer`` and ``evaluate`` on tasks with labels: a bundle and its checkpoint answer alike."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -393,6 +394,19 @@ def test_training_needs_text(quick: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_hint_after_fit_asks_what_the_task_can_answer() -> None:
     assert question(small_classifier()) == '--text "a text"'
+
+
+def test_fit_says_how_a_model_of_pairs_is_asked(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (quick / "train.csv").write_text("sentence1,sentence2,label\n" + "a,b,yes\na,c,no\n" * 4)
+    words = ["--data", "LabelledPairs", "--data.files", "train.csv", "--data.batch_size", "4"]
+    sizes = ["--model.network.d_model", "8", "--model.network.max_length", "16", "--model.network.num_heads", "2"]
+    run = ["--trainer.max_steps", "1", "--trainer.default_root_dir", "runs/pairs", "--trainer.log_every_n_steps", "1"]
+    off = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+    model = ["--model", "TextClassification", "--model.network", "BERT", *sizes]
+    assert cli.main(["fit", *model, *words, *run, *off]) == 0
+    told = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert told[3:] == ["infer", "bundles/pairs", "--text", "a text", "--pair", "another text"]
+    assert cli.main(["infer", "runs/pairs/last.ckpt", *told[5:]]) == 0
 
 
 def test_two_texts_are_asked_about_in_one_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
