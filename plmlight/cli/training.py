@@ -37,7 +37,7 @@ from plmlight.callbacks import (
 from plmlight.cli.seeds import report, split_seeds
 from plmlight.cli.training_end import what_next, words_to_go_on
 from plmlight.cli.training_links import check_links, check_tokenizer, link_data, use_text_of, with_data
-from plmlight.cli.training_parser import TrainingParser
+from plmlight.cli.training_parser import TrainingParser, classes_first
 from plmlight.interop import read_checkpoint
 from plmlight.loading import load
 from plmlight.nn.counting import Counted, cannot_go_on
@@ -115,7 +115,7 @@ class TrainingCLI(LightningCLI):
             pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=argv if command == "fit" else with_data(argv),
+            args=classes_first(argv if command == "fit" else with_data(argv)),
             run=False,
             parser_class=TrainingParser,
             parser_kwargs={"description": DESCRIPTIONS[command], "allow_abbrev": False},

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pydoc import locate
 from typing import Any
@@ -32,6 +32,9 @@ ROLES: dict[str, type] = {
 }
 """What class each key wants, to offer the nearest name for a wrong one."""
 
+CONFIG = {"--config", "-c"}
+"""Options that name a configuration."""
+
 
 class TrainingParser(LightningArgumentParser, OneLineErrors):
     """Lightning's parser, whose errors are one line with the nearest valid name, and exit status 2."""
@@ -57,6 +60,43 @@ class TrainingParser(LightningArgumentParser, OneLineErrors):
     def explained(self, message: str) -> str:
         """A mistake as one line, with the nearest class for a wrong one."""
         return explain_class(message) or super().explained(message)
+
+
+def classes_first(argv: Sequence[str]) -> list[str]:
+    """Moves each class before what is said of it, as ``--data.files`` is a mistake to the parser before ``--data``.
+
+    Args:
+        argv: the words of a command.
+
+    Returns:
+        The words. Nothing moves to before a configuration, which may name another class.
+
+    Raises:
+        ValueError: for what is said of a class that is named nowhere.
+    """
+    words = list(argv)
+    for option in dict.fromkeys(map(_option, argv)):
+        if option.split(".")[0] not in ("--model", "--data"):
+            continue
+        options = list(map(_option, words))
+        place = options.index(option)
+        said = f"{option.removesuffix('.class_path')}."
+        first = next((n for n in range(place) if options[n].startswith(said)), place)
+        if not CONFIG & set(options[first:place]):
+            end = place + (1 if "=" in words[place] else 2)
+            words[first:end] = words[place:end] + words[first:place]
+    options = list(map(_option, words))
+    for part in ("--model", "--data"):
+        named = CONFIG | {part, f"{part}.class_path"}
+        of_it = [each for each in options if each.startswith(f"{part}.") and not each.endswith(".help")]
+        if of_it and not named & set(options):
+            raise ValueError(f"{of_it[0]} says something of a class that is not named: give {part} CLASS too")
+    return words
+
+
+def _option(word: str) -> str:
+    """A word without the value that may stand in it."""
+    return word.partition("=")[0]
 
 
 def explain_class(message: str) -> str | None:

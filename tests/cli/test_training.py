@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from plmlight.cli import main
+from plmlight.cli.training_parser import classes_first
 from plmlight.tasks import CausalLM, task_from_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -447,6 +448,32 @@ def test_wrong_input_is_one_line_and_status_2(
     assert len(said) == 1
     assert line in said[0]
     assert not Path("runs").exists()
+
+
+def test_a_class_may_stand_after_what_is_said_of_it(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, network, data = ["--model", "CausalLM"], ["--model.network", "GPT"], ["--data=TextCorpus"]
+    sizes, files = ["--model.seed=3", "--model.network.d_model", "32"], ["--data.files", "corpus.txt"]
+    printed = []
+    for words in ([*model, *network, *sizes, *data, *files], [*sizes, *network, *files, *model, *data]):
+        with pytest.raises(SystemExit) as left:
+            main(["fit", *words, "--print_config"])
+        assert left.value.code == 0
+        printed.append(yaml.safe_load(capsys.readouterr().out))
+    assert printed[0] == printed[1]
+    assert printed[0]["model"]["init_args"]["network"]["init_args"]["d_model"] == 32
+
+
+def test_a_class_does_not_move_to_before_a_configuration() -> None:
+    words = ["--model.seed", "1", "--config=a.yaml", "--model", "CausalLM"]
+    assert classes_first(words) == words
+
+
+@pytest.mark.parametrize("word", ["--data.files=3", "--model.max_length=3"])
+def test_what_is_said_of_no_class_is_refused(word: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", word]) == 2
+    option = word.partition("=")[0]
+    said = f"plmlight fit: {option} says something of a class that is not named: give {option.split('.')[0]} CLASS too"
+    assert capsys.readouterr().err.splitlines() == [said]
 
 
 def test_a_checkpoint_of_another_size_is_named(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
