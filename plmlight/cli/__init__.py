@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("convert", "Hugging Face folder, ARPA file or word vectors to checkpoint, and back"),
     "export": ("export", "checkpoint to a proven ONNX bundle"),
     "infer": ("infer", "run a bundle, checkpoint or Hugging Face folder on text"),
-    "evaluate": ("evaluate", "perplexity, pseudo-perplexity or similarity of any model, with intervals"),
+    "evaluate": ("evaluate", "score any model on data, with intervals: perplexity, tasks, similarity, retrieval"),
     "selftest": ("selftest", "check a bundle's bytes and replay its golden requests"),
     "doctor": ("doctor", "what would really run here: providers, threads, versions"),
 }
