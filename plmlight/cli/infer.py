@@ -11,7 +11,7 @@ from plmlight.cli.decoding_options import DECODING, add_decoding_options
 from plmlight.cli.infer_answers import answers_of
 from plmlight.cli.infer_chat import chat
 from plmlight.cli.infer_models import one_line_warnings, open_model
-from plmlight.cli.infer_requests import asked, asked_of_pairs, told_by_place
+from plmlight.cli.infer_requests import asked, asked_of_pairs, check_words, told_by_place
 from plmlight.cli.infer_search import NAMED, searching
 from plmlight.decoding import DecodingOptions, TextAnalyser
 from plmlight.text import replace_file
@@ -48,6 +48,7 @@ def main(command: str, argv: list[str]) -> int:
         ValueError: when the model or the texts can not be read, or do not fit together.
     """
     values = parse(_parser(command), argv)
+    check_words(values)
     named = (*DECODING, "echo", "raw", "prefix", "token_type_id", "system")
     given = {name: values[name] for name in named if values[name] is not None}
     DecodingOptions(**{name: value for name, value in given.items() if name in DECODING})  # before a model loads

@@ -64,6 +64,24 @@ def told_by_place(requests: Sequence[Asked]) -> Iterator[None]:
         raise located(error, places) from None
 
 
+def check_words(values: Any) -> None:
+    """Refuses texts in the words of the command that the shell gave as other bytes than UTF-8.
+
+    Args:
+        values: ``text``, ``pair``, ``question``, ``context``, ``prefix`` and ``system``.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    for name in ("text", "pair", "question", "context", "prefix", "system"):
+        value = values[name] or ()
+        for text in [value] if isinstance(value, str) else value:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"--{name}: character {error.start} is not UTF-8, in {text!r:.60}") from None
+
+
 def asked_of_pairs(values: Any) -> list[Asked]:
     """Requests of two texts that were given as words of the command.
 

@@ -167,6 +167,8 @@ def test_every_decoding_option_is_a_flag() -> None:
         (["--text", "a", "--max_new_tokens", "x"], "max_new_tokens: expected int, got x"),
         (["--text", "a", "--early_stopping", "often"], "early_stopping: 'often' is not one of 'never', true, false"),
         (["--text", "a", "--batch_size", "0"], "batch_size must be at least 1, not 0"),
+        (["--text", "a", "--text", "b\udcff"], "--text: character 1 is not UTF-8, in 'b\\udcff'"),
+        (["--text", "a", "--system", "\udce9"], "--system: character 0 is not UTF-8"),
         (["--text", "a", "--input", "b"], "--text and --input are two sources of texts"),
         (["--text", "a", "--graph", "portabel"], "no graph 'portabel'; did you mean 'portable'?"),
         (["--text", "a", "--provider", "gpu"], "there is no provider 'gpu'"),
