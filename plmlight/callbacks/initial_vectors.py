@@ -83,16 +83,16 @@ def matching_rows(tokenizer: Tokenizer, words: list[str]) -> NDArray[np.int64]:
         [V], the place of each token's word, -1 where there is none.
     """
     place = {word: row for row, word in enumerate(words)}
-    begins, _ = word_marks(tokenizer)
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     special = set(special_token_ids(tokenizer).values())
     special |= {id_ for id_, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    marked = begins.copy()
-    marked[list(special)] = False
+    spelled = {id_: tokenizer.decode([id_]).strip() for id_ in vocabulary.values() if id_ not in special}
+    begins, _ = word_marks(tokenizer)
+    marks = any(begins[id_] and word for id_, word in spelled.items())  # white space by itself marks no word
     found = np.full(vocabulary_size(tokenizer), -1, dtype=np.int64)
-    for token, id_ in tokenizer.get_vocab(with_added_tokens=True).items():
+    for token, id_ in vocabulary.items():
         if id_ in special:
             found[id_] = place.get(token, -1)
-        elif begins[id_] or not marked.any():
-            word = tokenizer.decode([id_]).strip()
-            found[id_] = place.get(word, place.get(word.lower(), -1))
+        elif begins[id_] or not marks:
+            found[id_] = place.get(spelled[id_], place.get(spelled[id_].lower(), -1))
     return found

@@ -63,8 +63,9 @@ def test_tokens_get_the_vectors_of_their_words(kind: str, tokenizer: Tokenizer, 
     assert torch.equal(table[others], before[others])  # within a word "ing" is no word
 
 
-def test_characters_are_words_where_nothing_marks_words() -> None:
-    tokenizer = train_tokenizer(["天气很好"] * 5, "character", 20)
+@pytest.mark.parametrize("text", ["天气很好", "天气 很好"])
+def test_characters_are_words_where_nothing_marks_words(text: str) -> None:
+    tokenizer = train_tokenizer([text] * 5, "character", 20)  # white space is a character, and marks no other
     rows = matching_rows(tokenizer, ["好", "天气", "天"])
     found = {token: rows[id_] for token, id_ in tokenizer.get_vocab().items() if rows[id_] >= 0}
     assert found == {"好": 0, "天": 2}
