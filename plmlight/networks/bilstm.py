@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from plmlight.nn import LSTM, Dropout, Encoder, initialise_uniform
+from plmlight.nn import LSTM, Dropout, Encoder, LockedDropout, initialise_uniform
 
 
 class BiLSTM(Encoder):
@@ -20,6 +20,8 @@ class BiLSTM(Encoder):
         max_length: the most tokens of a row.
         pad_token_id: the id that fills up batches.
         d_embedding: the width of the token vectors.
+        locked_dropout: one mask for all tokens of a row, on token vectors and output (for tagging Reimers and Gurevych
+            2017, arXiv:1707.06799, section 5.6).
 
     Raises:
         ValueError: when the width is odd.
@@ -38,13 +40,14 @@ class BiLSTM(Encoder):
         max_length: int = 512,
         pad_token_id: int = 0,
         d_embedding: int = 300,
+        locked_dropout: bool = False,
     ) -> None:
         super().__init__(vocab_size, d_model, max_length, pad_token_id)
         if d_model % 2:
             raise ValueError(f"d_model {d_model}: expected an even width, half of it for each direction")
         self.token_table = nn.Embedding(vocab_size, d_embedding)
         self.lstm = LSTM(d_embedding, d_model // 2, num_layers, bidirectional=True, dropout=dropout)
-        self.dropout = Dropout(dropout)
+        self.dropout = LockedDropout(dropout) if locked_dropout else Dropout(dropout)
         initialise_uniform(self, 0.1)
 
     @property

@@ -12,7 +12,7 @@ RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.parametrize("recipe", ["word2vec-english", "glove-english"])
+@pytest.mark.parametrize("recipe", ["word2vec-english", "glove-english", "word2vec-chinese"])
 def test_a_recipe_trains_and_its_checkpoint_knows_the_words(recipe: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     text = tmp_path / "text.txt"

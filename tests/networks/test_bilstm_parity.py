@@ -38,6 +38,16 @@ def test_padding_on_either_side_and_other_rows_change_nothing() -> None:
         assert found[row, ~seen].eq(0).all()
 
 
+@pytest.mark.parametrize("locked", [True, False])
+def test_dropout_that_is_locked_leaves_out_the_same_units_at_all_tokens_of_a_row(locked: bool) -> None:
+    torch.manual_seed(1)
+    made = BiLSTM(V, 12, d_embedding=7, locked_dropout=locked).train()
+    dropped = made(torch.randint(V, (4, 9))).eq(0)  # [B, T, D]
+    assert 0.3 < dropped.float().mean() < 0.7
+    assert bool((dropped == dropped[:, :1]).all()) == locked
+    assert not torch.equal(dropped[0, 0], dropped[1, 0])
+
+
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_a_text_is_embedded_without_its_padding(pooling: str) -> None:
     task = SentenceEmbedding(network(1), pooling).eval()  # type: ignore[arg-type]
