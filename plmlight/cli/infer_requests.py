@@ -143,7 +143,8 @@ def _from_standard_input() -> list[Asked]:
 
 def _from_file(file: str) -> Iterator[Asked]:
     # from here, as what they need takes longer to import than all else
-    from plmlight.data.readers import lines, objects
+    from plmlight.data.lines import lines
+    from plmlight.data.records import objects
     from plmlight.data.sources import Source
 
     if {".jsonl", ".json"} & set(Path(file).suffixes):

@@ -89,7 +89,8 @@ def searching(
 def _index(path: Path, model: TextEmbedder, batch_size: int) -> TextIndex:
     """The documents of a file, or of a folder that `TextIndex.save` wrote."""
     # from here, as what they need takes longer to import than all else
-    from plmlight.data.readers import lines, objects
+    from plmlight.data.lines import lines
+    from plmlight.data.records import objects
     from plmlight.data.sources import Source
 
     if path.is_dir():

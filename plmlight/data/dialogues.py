@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from plmlight.data.readers import lines, objects
+from plmlight.data.lines import lines
+from plmlight.data.records import objects
 from plmlight.data.shards import FORMAT
 from plmlight.data.sources import Source, named_kind, resolve
 from plmlight.text import TextForm, nearest

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
-from plmlight.data.readers import objects
+from plmlight.data.records import objects
 from plmlight.data.sources import resolve
 from plmlight.heads.cross_entropy import IGNORED
 from plmlight.text import ChatForm, TextForm, TokenizerKind, frame

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import fsspec
 
-from plmlight.data.readers import lines, objects, read, table_rows
+from plmlight.data.lines import lines
+from plmlight.data.readers import read
+from plmlight.data.records import objects, table_rows
 from plmlight.data.sources import Kind, Source, is_folder, open_dataset, resolve
 from plmlight.text import nearest
 

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plmlight.data.lines import lines
 from plmlight.data.mapped import Mapped
-from plmlight.data.readers import Piece, lines, records
+from plmlight.data.readers import Piece
+from plmlight.data.records import records
 from plmlight.data.rows import Parts, Rows, shortened
 from plmlight.data.sampling import Indices, Permutation, mixed
 from plmlight.data.sequences import SIDES, OneSide

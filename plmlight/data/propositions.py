@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from plmlight.data.base import Files
-from plmlight.data.readers import lines, objects
+from plmlight.data.lines import lines
+from plmlight.data.records import objects
 from plmlight.data.sources import Source, named_kind, resolve
 from plmlight.data.tagged_files import TaggedExample, strings
 from plmlight.decoding.predicates import check_predicate, is_marked, read_clause

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData, check_some
-from plmlight.data.readers import lines, objects
+from plmlight.data.lines import lines
+from plmlight.data.records import objects
 from plmlight.data.sources import Source, resolve
 from plmlight.decoding.entities import MarkedText, marked_tokens, read_marked, read_tags
 from plmlight.text import TokenizerKind, nearest, special_token_ids, vocabulary_size

@@ -12,7 +12,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData, check_some
-from plmlight.data.readers import from_json, lines, objects
+from plmlight.data.lines import lines
+from plmlight.data.records import from_json, objects
 from plmlight.data.sources import Source, open_dataset, resolve
 from plmlight.decoding.spans import QuestionWindow, question_windows, tokens_of
 from plmlight.text import TokenizerKind, nearest

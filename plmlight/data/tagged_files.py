@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from plmlight.data.base import Files
-from plmlight.data.readers import lines, objects
+from plmlight.data.lines import lines
+from plmlight.data.records import objects
 from plmlight.data.sources import Source, compression, named_kind, resolve
 from plmlight.text import nearest
 from plmlight.text.tagging import Scheme, TagSpan, marks_neighbours, scheme_of, spans_of, tags_of

@@ -11,7 +11,7 @@ import numpy as np
 from plmlight.data.base import Files, Stage
 from plmlight.data.examples import Row
 from plmlight.data.labelled import LabelledData
-from plmlight.data.readers import records
+from plmlight.data.records import records
 from plmlight.data.sources import resolve
 from plmlight.text import TokenizerKind
 

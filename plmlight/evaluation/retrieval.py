@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from plmlight.data.readers import objects, records
+from plmlight.data.records import objects, records
 from plmlight.data.sources import Source
 from plmlight.decoding import TextClassifier, TextEmbedder
 from plmlight.decoding.retrieval import most_similar, reranked

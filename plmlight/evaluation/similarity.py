@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plmlight.data.readers import objects, table_rows
+from plmlight.data.records import objects, table_rows
 from plmlight.data.sources import Source
 from plmlight.decoding import TextEmbedder
 from plmlight.decoding.retrieval import unit

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plmlight.data.readers import lines
+from plmlight.data.lines import lines
 from plmlight.data.sources import Source
 from plmlight.decoding import WordSpace
 from plmlight.evaluation.measurement import Measurement, ratio

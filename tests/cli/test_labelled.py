@@ -10,7 +10,7 @@ import pytest
 
 from plmlight import cli
 from plmlight.cli.question import question
-from plmlight.cli.training import TrainingCLI
+from plmlight.cli.training_cli import TrainingCLI
 from plmlight.export import export_bundle
 from plmlight.loading import load, write_checkpoint
 from plmlight.networks import BERT

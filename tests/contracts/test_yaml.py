@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 import plmlight
 import plmlight.networks
-from plmlight.cli.training import TrainingCLI
+from plmlight.cli.training_cli import TrainingCLI
 from plmlight.export.recipe import load_recipe
 from plmlight.tasks import Task
 from plmlight.text import train_tokenizer, vocabulary_size
