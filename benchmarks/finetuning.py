@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from plmlight.metrics.answers import score_answers
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "configs/finetune"
-MINILM, CHINESE, CHARACTERS = "MINILM", "CHINESE", "CHARACTERS"
-"""Stand for the folders, and the file of vectors."""
+MINILM, CHINESE, CHARACTERS, TEACHER, MORE = "MINILM", "CHINESE", "CHARACTERS", "TEACHER", "MORE"
+"""Stand for the folders, the file of vectors, the checkpoint that row trec-minilm made first, and trec.more.txt."""
+FEW = 200
+"""How many questions have a label where most have none."""
 RELEVANT = 4.0
 """The score from which the second sentence of a pair of STS-B should be found by the first."""
 
@@ -46,6 +48,7 @@ class Row:
         measure: of `evaluate`.
         fit: more words of `fit`.
         evaluate: more words of `evaluate`.
+        searches: whether it makes vectors of texts, which are looked for by others too.
     """
 
     recipe: str
@@ -53,28 +56,30 @@ class Row:
     test: str
     measure: str
     fit: Sequence[str] = ()
-    evaluate: Sequence[str] = field(default_factory=tuple)
+    evaluate: Sequence[str] = ()
+    searches: bool = False
 
 
-TREC = {"train": "cls/trec.train.all", "test": "cls/trec.test.all", "measure": "accuracy"}
+TREC: dict[str, Any] = {"train": "cls/trec.train.all", "test": "cls/trec.test.all", "measure": "accuracy"}
+TREC_FEW: dict[str, Any] = TREC | {"train": "trec.few.all"}
 TREC_FILES = ("--file_format", "text", "--encoding", "latin-1")
-SST2 = {"train": "cls/sst2.train.tsv", "test": "cls/sst2.test.tsv", "measure": "accuracy"}
+SST2: dict[str, Any] = {"train": "cls/sst2.train.tsv", "test": "cls/sst2.test.tsv", "measure": "accuracy"}
 SST2_FILES = ("--text_field", "sentence")
 BF16 = ("--trainer.precision", "bf16-mixed")
 LORA = (
     *("--model.adapter", "LoRA", "--model.adapter.targets", '["*"]', "--model.adapter.rank", "10"),
     *("--model.optimizer.lr", "1e-3", "--model.optimizer.layer_decay", "null", "--trainer.max_epochs", "3"),
 )
-RESUME = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f1"}
+RESUME: dict[str, Any] = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f1"}
 VECTORS = (
     *("--model.network.locked_dropout", "true"),
     *("--trainer.callbacks+=InitialVectors", "--trainer.callbacks.file", CHARACTERS),
 )
 FOLDER = ("--model.network.folder", MINILM)
-THUCNEWS = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
+THUCNEWS: dict[str, Any] = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
 THUCNEWS_FILES = ("--text_field", "1", "--label_field", "2")
 UNNAMED = ("--data.labels", "null")
-EPRSTMT = {
+EPRSTMT: dict[str, Any] = {
     "train": "cls/zh_eprstmt.train_few_all.json",
     "test": "cls/zh_eprstmt.dev_few_all.json",
     "measure": "accuracy",
@@ -89,10 +94,36 @@ SCRATCH = (
     *("--data.tokenizer", MINILM, "--model.network", "BERT", "--model.network.d_model", "384"),
     *("--model.network.num_layers", "6", "--model.network.num_heads", "12", "--model.network.max_length", "512"),
 )
+ALONE = (
+    *("--model.auxiliary", "null", "--data.unlabelled_files", "null"),
+    *("--trainer.max_steps", "684", "--trainer.max_epochs", "-1"),
+)
+"""The labelled questions alone, for as many steps as with the others."""
 ROWS = {
     "trec-minilm": Row("classification-minilm-trec", fit=FOLDER, evaluate=TREC_FILES, **TREC),
     "trec-scratch": Row("classification-minilm-trec", fit=SCRATCH, evaluate=TREC_FILES, **TREC),
     "trec-bag": Row("classification-bag-of-vectors-trec", evaluate=TREC_FILES, **TREC),
+    "trec-lora": Row("classification-minilm-lora-trec", fit=FOLDER, evaluate=TREC_FILES, **TREC),
+    "trec-prompt": Row("classification-minilm-prompt-trec", fit=FOLDER, evaluate=TREC_FILES, **TREC),
+    "trec-small": Row(
+        "classification-bert-tiny-distilled-trec",
+        fit=("--model.auxiliary", "null", "--data.tokenizer", MINILM),
+        evaluate=TREC_FILES,
+        **TREC,
+    ),
+    "trec-distilled": Row(
+        "classification-bert-tiny-distilled-trec",
+        fit=("--model.auxiliary.teacher", TEACHER),
+        evaluate=TREC_FILES,
+        **TREC,
+    ),
+    "trec-few": Row("classification-minilm-self-training-trec", fit=(*FOLDER, *ALONE), evaluate=TREC_FILES, **TREC_FEW),
+    "trec-self-training": Row(
+        "classification-minilm-self-training-trec",
+        fit=(*FOLDER, "--data.unlabelled_files", MORE),
+        evaluate=TREC_FILES,
+        **TREC_FEW,
+    ),
     "thucnews-bert": Row(
         "classification-bert-tiny-thucnews", fit=(*CHINESE_FOLDER, *UNNAMED), evaluate=THUCNEWS_FILES, **THUCNEWS
     ),
@@ -113,6 +144,15 @@ ROWS = {
         "sim/stsb-en.dev.csv",
         "spearman",
         (*FOLDER, "--data.text_fields", '["1", "2"]', "--data.score_field", "3"),
+        searches=True,
+    ),
+    "stsb-cross": Row(
+        "cross-encoder-minilm-stsb",
+        "sim/stsb-en.train.csv",
+        "sim/stsb-en.dev.csv",
+        "spearman",
+        (*FOLDER, "--data.first_field", "1", "--data.second_field", "2", "--data.label_field", "3"),
+        ("--text_field", "1", "--pair_field", "2", "--label_field", "3"),
     ),
 }
 
@@ -136,6 +176,10 @@ def main() -> None:
 def prepare(work: Path) -> None:
     """Writes the parts of what comes as one file, the test's a tenth (SemEval) or a fifth, and pairs as a search."""
     data = Path(os.environ["PLMLIGHT_DATA"])
+    questions = (data / "cls/trec.train.all").read_text(encoding="latin-1").splitlines(keepends=True)
+    (work / "trec.few.all").write_text("".join(questions[:FEW]), encoding="latin-1")
+    without = [question.partition(" ")[2] for question in questions[FEW:]]
+    (work / "trec.more.txt").write_text("".join(without), encoding="latin-1")
     for part in ("train", "dev"):
         text = (data / "ner" / f"zh_resume.{part}.char.bmes").read_text(encoding="utf-8")
         (work / f"resume.{part}.bmes").write_text(text, encoding="utf-8")
@@ -205,8 +249,9 @@ def hold_out_sentences(phrases: Path, work: Path) -> None:
 def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> None:
     folder = work / name
     train, test = (found(work, file) for file in (row.train, row.test))
-    folders = {MINILM: arguments.minilm, CHINESE: arguments.chinese, CHARACTERS: arguments.characters}
-    words = [folders.get(word, word) for word in row.fit]
+    places = {MINILM: arguments.minilm, CHINESE: arguments.chinese, CHARACTERS: arguments.characters}
+    places |= {TEACHER: work / "trec-minilm/seed-0/last.ckpt", MORE: work / "trec.more.txt"}
+    words = [places.get(word, word) for word in row.fit]
     if not (folder / "seeds.json").exists():
         parts = ["--data.files", train, "--data.validation_fraction", 0, "--trainer.default_root_dir", folder]
         parts += [f"--data.{which}_files=null" for which in ("validation", "test") if declares(row.recipe, which)]
@@ -215,7 +260,7 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
     values = [evaluated(path, test, row, folder)[0] for path in checkpoints]
     mean = sum(values) / len(values)
     print(f"{name}: {row.measure} {mean:.4g} ({', '.join(f'{value:.4g}' for value in values)})", flush=True)
-    if row.measure == "spearman":
+    if row.searches:
         for model in (arguments.minilm, *checkpoints):
             print(f"  {model.parent.name}: retrieval nDCG@10 {searched(model, work, folder):.4f}", flush=True)
     _, answers = evaluated(checkpoints[0], test, row, folder)
@@ -249,7 +294,7 @@ def evaluated(model: Path, test: Path, row: Row, folder: Path) -> tuple[float, l
     """The measure, and what was answered to each example."""
     report, texts = folder / "report.json", folder / "texts.jsonl"
     texts.unlink(missing_ok=True)
-    told = [] if row.measure == "spearman" else ["--texts", texts]
+    told = [] if row.searches else ["--texts", texts]
     run("evaluate", model, "--data", test, "--samples", 0, "--output", report, *told, *row.evaluate)
     value = json.loads(report.read_text(encoding="utf-8"))["values"][row.measure]["value"]
     lines = texts.read_text(encoding="utf-8").splitlines() if told else []
