@@ -72,7 +72,7 @@ def classes_first(argv: Sequence[str]) -> list[str]:
         The words. Nothing moves to before a configuration, which may name another class.
 
     Raises:
-        ValueError: for what is said of a class that is named nowhere.
+        ValueError: for what is said of a class that is named nowhere, or in a configuration after it.
     """
     words = list(argv)
     for option in dict.fromkeys(map(_option, argv)):
@@ -91,6 +91,8 @@ def classes_first(argv: Sequence[str]) -> list[str]:
         of_it = [each for each in options if each.startswith(f"{part}.") and not each.endswith(".help")]
         if of_it and not named & set(options):
             raise ValueError(f"{of_it[0]} says something of a class that is not named: give {part} CLASS too")
+        if of_it and not named & set(options[: options.index(of_it[0])]):
+            raise ValueError(f"{of_it[0]} stands before the configuration that it changes: give --config FILE first")
     return words
 
 

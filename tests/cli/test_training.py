@@ -464,8 +464,17 @@ def test_a_class_may_stand_after_what_is_said_of_it(work: Path, capsys: pytest.C
 
 
 def test_a_class_does_not_move_to_before_a_configuration() -> None:
-    words = ["--model.seed", "1", "--config=a.yaml", "--model", "CausalLM"]
+    words = ["--config=a.yaml", "--model.seed", "1", "--config=b.yaml", "--model", "CausalLM"]
     assert classes_first(words) == words
+
+
+@pytest.mark.parametrize("config", [["--config", "a.yaml"], ["-c=a.yaml"], ["--config=a.yaml", "--data", "TextCorpus"]])
+def test_what_stands_before_its_configuration_is_refused(
+    config: list[str], work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--data.files", "corpus.txt", *config]) == 2
+    said = "plmlight fit: --data.files stands before the configuration that it changes: give --config FILE first"
+    assert capsys.readouterr().err.splitlines() == [said]
 
 
 @pytest.mark.parametrize("word", ["--data.files=3", "--model.max_length=3"])
