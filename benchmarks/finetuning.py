@@ -29,8 +29,9 @@ from plmlight.metrics.answers import score_answers
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "configs/finetune"
-MINILM, CHINESE, CHARACTERS, TEACHER, MORE = "MINILM", "CHINESE", "CHARACTERS", "TEACHER", "MORE"
-"""Stand for the folders, the file of vectors, the checkpoint that row trec-minilm made first, and trec.more.txt."""
+MINILM, CHINESE, CHARACTERS, OWN, TEACHER, MORE = "MINILM", "CHINESE", "CHARACTERS", "OWN", "TEACHER", "MORE"
+"""Stand for the folders, the files of vectors (OWN: of the training set's text alone), the checkpoint that row
+trec-minilm made first, and trec.more.txt."""
 FEW = 200
 """How many questions have a label where most have none."""
 RELEVANT = 4.0
@@ -73,7 +74,7 @@ LORA = (
 RESUME: dict[str, Any] = {"train": "resume.train.bmes", "test": "resume.dev.bmes", "measure": "f1"}
 VECTORS = (
     *("--model.network.locked_dropout", "true"),
-    *("--trainer.callbacks+=InitialVectors", "--trainer.callbacks.file", CHARACTERS),
+    *("--trainer.callbacks+=InitialVectors", "--trainer.callbacks.file"),
 )
 FOLDER = ("--model.network.folder", MINILM)
 THUCNEWS: dict[str, Any] = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
@@ -133,7 +134,8 @@ ROWS = {
     "sst2-minilm": Row("classification-minilm-sst2", fit=(*FOLDER, *BF16), evaluate=SST2_FILES, **SST2),
     "sst2-lora": Row("classification-minilm-sst2", fit=(*FOLDER, *BF16, *LORA), evaluate=SST2_FILES, **SST2),
     "resume-crf": Row("tagging-bilstm-crf-resume", **RESUME),
-    "resume-vectors": Row("tagging-bilstm-crf-resume", fit=VECTORS, **RESUME),
+    "resume-own": Row("tagging-bilstm-crf-resume", fit=(*VECTORS, OWN), **RESUME),
+    "resume-vectors": Row("tagging-bilstm-crf-resume", fit=(*VECTORS, CHARACTERS), **RESUME),
     "resume-softmax": Row("tagging-bilstm-crf-resume", fit=("--model.crf", "false"), **RESUME),
     "resume-bert": Row("tagging-bert-tiny-resume", fit=CHINESE_FOLDER, **RESUME),
     "semeval-minilm": Row("relations-minilm-semeval", "semeval.train.txt", "semeval.test.txt", "semeval_f1", FOLDER),
@@ -250,8 +252,10 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
     folder = work / name
     train, test = (found(work, file) for file in (row.train, row.test))
     places = {MINILM: arguments.minilm, CHINESE: arguments.chinese, CHARACTERS: arguments.characters}
-    places |= {TEACHER: work / "trec-minilm/seed-0/last.ckpt", MORE: work / "trec.more.txt"}
+    places |= {TEACHER: work / "trec-minilm/seed-0/last.ckpt", MORE: work / "trec.more.txt", OWN: work / "own.vec"}
     words = [places.get(word, word) for word in row.fit]
+    if OWN in row.fit and not places[OWN].exists():
+        learn_vectors(work / "resume.characters.txt", places[OWN])
     if not (folder / "seeds.json").exists():
         parts = ["--data.files", train, "--data.validation_fraction", 0, "--trainer.default_root_dir", folder]
         parts += [f"--data.{which}_files=null" for which in ("validation", "test") if declares(row.recipe, which)]
@@ -280,6 +284,15 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
             f"  {recipe}: {value:.4g}; {apart} of {len(its)} answers differ; numbers at most by {furthest:.2g}",
             flush=True,
         )
+
+
+def learn_vectors(text: Path, file: Path) -> None:
+    """Vectors of characters from a few hundred thousand of them, which takes more epochs than millions do."""
+    folder = file.with_suffix("")
+    recipe = ROOT / "configs/pretrain/word2vec-chinese.yaml"
+    told = ("--data.window", 3, "--trainer.max_epochs", 60, "--trainer.default_root_dir", folder)
+    run("fit", "--config", recipe, "--data.files", text, *told)
+    run("convert", folder / "last.ckpt", "--output", file)
 
 
 def declares(recipe: str, which: str) -> bool:
