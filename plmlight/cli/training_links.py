@@ -149,6 +149,7 @@ def _teacher(config: Namespace) -> str | None:
     """Where the model is that the task learns from beside its labels."""
     model = config.get("model")
     parts = (model.init_args.get("auxiliary") or []) if model is not None and "init_args" in model else []
+    parts = parts if isinstance(parts, list) else [parts]
     teachers = [part.init_args.teacher for part in parts if locate(part.class_path) is Distillation]
     return str(teachers[0]) if teachers else None
 

@@ -14,7 +14,7 @@ from plmlight.cli.arguments import OneLineErrors
 from plmlight.nn import Network
 from plmlight.objectives import Objective, RateSchedule, SentencePairObjective
 from plmlight.optim import OptimizerFactory, Schedule
-from plmlight.tasks import Problem, Task
+from plmlight.tasks import Auxiliary, Problem, Task
 from plmlight.text import nearest
 
 ROLES: dict[str, type] = {
@@ -28,6 +28,7 @@ ROLES: dict[str, type] = {
     "schedule": Schedule,
     "adapter": Adapter,
     "problem": Problem,
+    "auxiliary": Auxiliary,
     "callbacks": pl.Callback,
 }
 """What class each key wants, to offer the nearest name for a wrong one."""

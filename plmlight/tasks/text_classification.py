@@ -47,8 +47,8 @@ class TextClassification(LabelledTask):
         schedule: the learning rate over the run; `WarmupCosine` by default.
         seed: of random choices.
         adapter: what is trained in the place of the network's weights, beside the head; nothing by default.
-        auxiliary: what is learned beside the labels: `Distillation`, `PseudoLabels`, `MaskedWords`, `RDrop`; nothing by
-            default.
+        auxiliary: what is learned beside the labels, one or several: `Distillation`, `PseudoLabels`, `MaskedWords`,
+            `RDrop`; nothing by default.
 
     Raises:
         ValueError: for a network that cannot read, labels that do not suit the problem, or a stride below 0.
@@ -69,7 +69,7 @@ class TextClassification(LabelledTask):
         schedule: Schedule | None = None,
         seed: int = 0,
         adapter: Adapter | None = None,
-        auxiliary: list[Auxiliary] | None = None,
+        auxiliary: Auxiliary | list[Auxiliary] | None = None,
     ) -> None:
         super().__init__(network, optimizer, schedule, seed, adapter)
         check_reads(network, "TextClassification")
@@ -85,7 +85,8 @@ class TextClassification(LabelledTask):
         self.pooler = Pooler(width, last=last or not isinstance(network, Encoder)) if pooling == "pooler" else None
         # published classifiers over decoders have no bias
         self.head = ClassificationHead(width, len(labels), head_dropout, bias=not decodes)
-        self.auxiliaries: Iterable[Auxiliary] = nn.ModuleList(auxiliary or [])  # type: ignore[assignment]
+        parts = [auxiliary] if isinstance(auxiliary, Auxiliary) else auxiliary or []
+        self.auxiliaries: Iterable[Auxiliary] = nn.ModuleList(parts)  # type: ignore[assignment]
         for each in self.auxiliaries:
             each.begin(self)
 

@@ -349,20 +349,47 @@ def test_texts_without_a_label_are_among_those_to_train_on(problem: Any, tmp_pat
         assert int(data.label_counts.sum()) == known
 
 
+def bag(folder: Path, *more: str) -> list[str]:
+    """Words of a run of two steps on some.tsv."""
+    return [
+        *("fit", "--model", "TextClassification", "--model.network", "BagOfVectors", "--model.network.d_model", "8"),
+        *("--data", "LabelledText", "--data.text_field", "1", "--data.label_field", "2"),
+        *("--data.files", str(folder / "some.tsv"), "--data.validation_fraction", "0", "--data.max_length", "16"),
+        *("--data.cache_folder", str(folder / "cache"), "--trainer.default_root_dir", str(folder)),
+        *("--data.batch_size", "4", "--trainer.max_steps", "2", "--trainer.accelerator", "cpu", *more),
+    ]
+
+
+def test_the_command_takes_one_by_its_name(tmp_path: Path) -> None:
+    texts_of(tmp_path)
+    assert cli.main(bag(tmp_path, "--model.auxiliary", "RDrop", "--model.auxiliary.weight", "2")) == 0
+    trained = plmlight.load(tmp_path / "last.ckpt")
+    assert isinstance(trained, TextClassification)
+    [part] = trained.auxiliaries
+    assert isinstance(part, RDrop)
+    assert part.weight == 2
+    teacher = ("--model.auxiliary", "Distillation", "--model.auxiliary.teacher", str(tmp_path / "last.ckpt"))
+    assert cli.main(bag(tmp_path, *teacher)) == 0, "the tokenizer is the teacher's"
+
+
+def test_a_name_of_none_is_refused_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts_of(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(bag(tmp_path, "--model.auxiliary", "RDorp"))
+    assert capsys.readouterr().err == "plmlight fit: auxiliary: there is no class 'RDorp'; did you mean 'RDrop'?\n"
+
+
 def test_the_command_opens_a_folder_as_teacher(tmp_path: Path) -> None:
     texts_of(tmp_path)
     shaken(classifier(pooling="pooler")).save_pretrained(str(tmp_path / "teacher"))
-    words = [
-        *("--model", "TextClassification", "--model.network", "BagOfVectors", "--model.network.d_model", "8"),
+    words = bag(
+        tmp_path,
         *("--model.problem", "SingleLabel", "--model.problem.class_weights", "balanced"),
         "--model.auxiliary",
         f"[{{class_path: Distillation, init_args: {{teacher: {tmp_path / 'teacher'}}}}}, {{class_path: PseudoLabels}}]",
-        *("--data", "LabelledText", "--data.text_field", "1", "--data.label_field", "2"),
-        *("--data.files", str(tmp_path / "some.tsv"), "--data.unlabelled_files", str(tmp_path / "more.tsv")),
-        *("--data.validation_fraction", "0", "--data.max_length", "16", "--data.cache_folder", str(tmp_path / "cache")),
-        *("--trainer.max_steps", "2", "--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(tmp_path)),
-    ]
-    assert cli.main(["fit", *words]) == 0, "the tokenizer is the teacher's"
+        *("--data.unlabelled_files", str(tmp_path / "more.tsv")),
+    )
+    assert cli.main(words) == 0, "the tokenizer is the teacher's"
     trained = plmlight.load(tmp_path / "last.ckpt")
     assert isinstance(trained, TextClassification)
     assert isinstance(trained.network, BagOfVectors)
@@ -373,5 +400,5 @@ def test_the_command_opens_a_folder_as_teacher(tmp_path: Path) -> None:
     assert trained.tokenizer.get_vocab() == wordpiece().get_vocab()
     shutil.rmtree(tmp_path / "teacher")
     words += ["--ckpt_path", str(tmp_path / "last.ckpt"), "--data.test_files", str(tmp_path / "some.tsv")]
-    assert cli.main(["test", *words]) == 0, "what was taught needs no teacher"
-    assert cli.main(["fit", *words]) == 2
+    assert cli.main(["test", *words[1:]]) == 0, "what was taught needs no teacher"
+    assert cli.main(words) == 2
