@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from plmlight.decoding.analysis import OutputModel, Record, TextAnalyser, softmax, text_field
+from plmlight.decoding.examples import TEXTS
 from plmlight.text import nearest
 
 SHOWN = 5
@@ -78,6 +79,14 @@ class TextClassifier(TextAnalyser):
         if len(self.thresholds) != len(self.labels):
             raise ValueError(f"there are {len(self.thresholds)} thresholds for {len(self.labels)} labels")
         self.stride: int | None = facts.get("stride")
+
+    @classmethod
+    def examples(cls) -> list[Record]:
+        """Texts, two texts in one, and pairs, as a request has one decision alone; see `TextAnalyser.examples`."""
+        following = list(zip(TEXTS, (*TEXTS[1:], TEXTS[0]), strict=True))
+        joined: list[Record] = [{"text": f"{first} {second}"} for first, second in following]
+        pairs: list[Record] = [{"text": first, "pair": second} for first, second in following]
+        return [*super().examples(), *joined, *pairs]
 
     def classify(
         self, texts: Sequence[str | Sequence[str]], top_k: int | None = None, batch_size: int = 32

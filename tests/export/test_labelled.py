@@ -82,8 +82,9 @@ def test_the_manifest_holds_the_facts(classifying_bundle: Path) -> None:
 
 def test_golden_requests_are_replayed(classifying_bundle: Path) -> None:
     model = runtime.load(classifying_bundle)
-    assert [each.difference for each in runtime.replay(model)] == [""] * 16
+    assert [each.difference for each in runtime.replay(model)] == [""] * 48
     lines = (classifying_bundle / "golden.jsonl").read_text().splitlines()
+    assert sum("pair" in json.loads(line)["request"] for line in lines) == 16
     record = json.loads(lines[0])
     record["answer"]["scores"][LABELS[0]] += 0.01
     (classifying_bundle / "golden.jsonl").write_text(json.dumps(record) + "\n")
