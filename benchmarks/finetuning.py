@@ -76,6 +76,7 @@ VECTORS = (
     *("--model.network.locked_dropout", "true"),
     *("--trainer.callbacks+=InitialVectors", "--trainer.callbacks.file"),
 )
+"""Ends with an option whose value, the file, a row adds."""
 FOLDER = ("--model.network.folder", MINILM)
 THUCNEWS: dict[str, Any] = {"train": "thucnews.train.txt", "test": "thucnews.test.txt", "measure": "accuracy"}
 THUCNEWS_FILES = ("--text_field", "1", "--label_field", "2")
