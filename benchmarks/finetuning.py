@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plmlight.cli.seeds import summary
 from plmlight.metrics.answers import score_answers
 
 ROOT = Path(__file__).parent.parent
@@ -263,8 +264,10 @@ def measured(name: str, row: Row, work: Path, arguments: argparse.Namespace) -> 
         run("fit", "--seeds", arguments.seeds, "--config", RECIPES / f"{row.recipe}.yaml", *parts, *words)
     checkpoints = [folder / f"seed-{seed}" / "last.ckpt" for seed in arguments.seeds.split(",")]
     values = [evaluated(path, test, row, folder)[0] for path in checkpoints]
-    mean = sum(values) / len(values)
-    print(f"{name}: {row.measure} {mean:.4g} ({', '.join(f'{value:.4g}' for value in values)})", flush=True)
+    found = summary({number: {row.measure: value} for number, value in enumerate(values)})[row.measure]
+    interval = "" if len(values) < 2 else f", 95 % interval {found['low']:.4g} to {found['high']:.4g}"
+    each = ", ".join(f"{value:.4g}" for value in values)
+    print(f"{name}: {row.measure} {found['mean']:.4g} ({each}){interval}", flush=True)
     if row.searches:
         for model in (arguments.minilm, *checkpoints):
             print(f"  {model.parent.name}: retrieval nDCG@10 {searched(model, work, folder):.4f}", flush=True)

@@ -13,7 +13,7 @@ import fsspec
 
 from plmlight.data.lines import lines
 from plmlight.data.readers import read
-from plmlight.data.records import objects, table_rows
+from plmlight.data.records import column_of, objects, parquet_rows, table_rows
 from plmlight.data.sources import Kind, Source, is_folder, open_dataset, resolve
 from plmlight.text import nearest
 
@@ -113,18 +113,12 @@ def _table(source: Source, fields: Sequence[str], header: bool, refuse: Refuse) 
     for number, row in rows:
         where = f"{source.name}:{number}"
         if header and not columns:
-            columns = [_column(row, field, where) for field in fields]
+            columns = [column_of(row, field, where) for field in fields]
             continue
         if len(row) <= max(columns):
             refuse(where, f"has {len(row)} columns, expected {max(columns) + 1}")
         else:
             yield where, tuple(row[column] for column in columns)
-
-
-def _column(header: Sequence[str], field: str, where: str) -> int:
-    if field not in header:
-        raise ValueError(f"{where}: there is no column {field!r}{nearest(field, header)}")
-    return list(header).index(field)
 
 
 def _jsonl(source: Source, fields: Sequence[str], refuse: Refuse) -> Iterator[Values]:
@@ -137,26 +131,15 @@ def _jsonl(source: Source, fields: Sequence[str], refuse: Refuse) -> Iterator[Va
 
 
 def _parquet(source: Source, fields: Sequence[str]) -> Iterator[Values]:
-    import pyarrow
-    import pyarrow.parquet
-
-    with fsspec.open(source.name, "rb") as raw:
-        try:
-            table = pyarrow.parquet.ParquetFile(raw)
-        except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{source.name}: not a parquet file ({error})") from None
-        for field in fields:
-            _column(table.schema_arrow.names, field, source.name)
-        entries = (row for batch in table.iter_batches(columns=list(fields)) for row in batch.to_pylist())
-        for number, entry in enumerate(entries, 1):
-            yield f"{source.name}: row {number}", tuple(entry[field] for field in fields)
+    for where, entry in parquet_rows(source, fields):
+        yield where, tuple(entry[field] for field in fields)
 
 
 def _dataset(source: Source, fields: Sequence[str]) -> Iterator[Values]:
     """Classes of a data set that has names for them (``ClassLabel``) are their names, None where there is none."""
     table = open_dataset(source.name)
     for field in fields:
-        _column(table.column_names, field, source.name)
+        column_of(table.column_names, field, source.name)
     names = [_class_names(table.features[field]) for field in fields]
     columns = [table[field] for field in fields]
     for number, row in enumerate(zip(*columns, strict=True), 1):

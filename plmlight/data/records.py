@@ -132,7 +132,7 @@ def _table(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator
         number, header = next(rows, (0, []))
         if not header:
             return
-        columns = [_column(header, field, f"{source.name}:{number}") for field in fields]
+        columns = [column_of(header, field, f"{source.name}:{number}") for field in fields]
         expected = str(len(header))
     for number, row in rows:
         where = f"{source.name}:{number}"
@@ -141,7 +141,19 @@ def _table(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator
         yield where, tuple(row[column] for column in columns)
 
 
-def _parquet(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
+def parquet_rows(source: Source, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Streams the rows of a parquet file.
+
+    Args:
+        source: the file.
+        fields: the columns to read.
+
+    Yields:
+        Where the row stands, and its values by column.
+
+    Raises:
+        ValueError: for what is no parquet file, or lacks a column.
+    """
     import pyarrow
     import pyarrow.parquet
 
@@ -151,19 +163,21 @@ def _parquet(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterat
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{source.name}: not a parquet file ({error})") from None
         for field in fields:
-            _column(table.schema_arrow.names, field, source.name)
-        row = 0
-        for batch in table.iter_batches(batch_size=1024, columns=list(fields)):
-            for entry in batch.to_pylist():
-                row += 1
-                where = f"{source.name}: row {row}"
-                yield where, tuple(_text(entry, field, where, field in numbers) for field in fields)
+            column_of(table.schema_arrow.names, field, source.name)
+        entries = (row for batch in table.iter_batches(1024, columns=list(fields)) for row in batch.to_pylist())
+        for number, entry in enumerate(entries, 1):
+            yield f"{source.name}: row {number}", entry
+
+
+def _parquet(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
+    for where, entry in parquet_rows(source, fields):
+        yield where, tuple(_text(entry, field, where, field in numbers) for field in fields)
 
 
 def _dataset(source: Source, fields: Sequence[str], numbers: Set[str]) -> Iterator[Record]:
     table = open_dataset(source.name)
     for field in fields:
-        _column(table.column_names, field, source.name)
+        column_of(table.column_names, field, source.name)
     for start in range(0, len(table), 1024):
         part = table[start : start + 1024]
         for place in range(len(part[fields[0]])):
@@ -192,7 +206,17 @@ def _text(entry: dict[str, Any], field: str, where: str, number: bool = False) -
     return value
 
 
-def _column(names: Sequence[str], field: str, where: str) -> int:
+def column_of(names: Sequence[str], field: str, where: str) -> int:
+    """The place of a column.
+
+    Args:
+        names: of all columns.
+        field: the column.
+        where: they stand, for messages.
+
+    Raises:
+        ValueError: where there is none, with the nearest name.
+    """
     if field not in names:
         raise ValueError(f"{where}: there is no column {field!r}{nearest(field, names)}")
     return list(names).index(field)
